@@ -1,0 +1,71 @@
+"""The command line: a command per file, and here the one place that turns errors into messages and exit codes.
+
+Exit codes: 0 ok; 1 the environment (network, port, permission); 2 a negative answer (denied, test failed, difference
+found); 3 wrong input (policy, flags, settings), usage errors included.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from extauthz import __version__
+from extauthz.errors import ConfigurationError, EnvironmentUnfitError, PolicyError
+
+EXIT_ENVIRONMENT = 1
+EXIT_NEGATIVE = 2
+EXIT_WRONG_INPUT = 3
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+app = typer.Typer(
+    name="extauthz",
+    help="Authorization at the Envoy proxy: one policy, enforced on every request.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"extauthz {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The `extauthz` program: run the command and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; returns the exit code, with any error already on standard error."""
+    try:
+        result = app(args=arguments, prog_name="extauthz", standalone_mode=False)
+    except typer.TyperException as error:  # usage: an unknown flag, a missing argument, a value of the wrong type
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "extauthz"
+        typer.echo(f"{error.format_message()}\nTry '{command} --help'.", err=True)
+        return EXIT_WRONG_INPUT
+    except PolicyError as error:
+        typer.echo(str(error), err=True)
+        return EXIT_WRONG_INPUT
+    except ConfigurationError as error:
+        typer.echo(f"extauthz: {error}", err=True)
+        return EXIT_WRONG_INPUT
+    except (EnvironmentUnfitError, OSError) as error:
+        typer.echo(f"extauthz: {error}", err=True)
+        return EXIT_ENVIRONMENT
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    return result if isinstance(result, int) else 0

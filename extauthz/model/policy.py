@@ -1,0 +1,460 @@
+"""The policy set: the one intermediate representation that every back end reads.
+
+A front end (YAML today) parses text into it, the PDP evaluates it, lowering turns it into Envoy filters, authoring
+tests and compares it. Everything is resolved: groups and defaults are folded into routes, names are checked, variables
+are inlined, permissions are turned into the roles that grant them. Nothing here knows the text it came from but `Span`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from typing import Protocol, TypeAlias
+
+from extauthz.model.access import Facts, JsonValue
+from extauthz.model.decision import Effect, Outcome, PolicyId
+from extauthz.model.source import Span
+
+Network: TypeAlias = IPv4Network | IPv6Network
+
+
+# --- Conditions: ANDed within a rule -------------------------------------------------------------------------------
+
+
+class Condition(Protocol):
+    """A compiled expression over the facts of a request (CEL today, Rego later)."""
+
+    @property
+    def text(self) -> str:
+        """The source, as written."""
+
+    @property
+    def span(self) -> Span:
+        """Where the source begins."""
+
+    @property
+    def reads(self) -> frozenset[tuple[str, ...]]:
+        """Every path it reads, as `("claims", "tenant")`, `("request.headers", "x-freeze")`; a bare root: all of it."""
+
+    def evaluate(self, facts: Facts) -> Outcome:
+        """SATISFIED, UNSATISFIED, or ERRORED; never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anyone:
+    """Always satisfied (`anyone: true`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """Satisfied when a credential was verified (`authenticated: true`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleIs:
+    """Satisfied when the caller holds one of the roles, ERRORED when only an errored one could match.
+
+    `permission: p` is this too: `roles` are then all the roles that grant one of `permissions`.
+    """
+
+    roles: frozenset[str]
+    permissions: tuple[str, ...] = ()
+    """As written, for reports; empty for `role:`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeIs:
+    """Satisfied when the token has one of the scopes."""
+
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupIs:
+    """Satisfied when the caller is in one of the groups."""
+
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectIs:
+    """Satisfied when the caller is one of the subjects."""
+
+    subjects: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderIs:
+    """Satisfied when one of the providers vouched for the caller."""
+
+    providers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadIs:
+    """Satisfied when the mTLS peer is one of the SPIFFE IDs; a final `/**` matches everything below."""
+
+    workloads: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteIpIs:
+    """Satisfied when the client's address is in one of the networks, ERRORED when there is no such address.
+
+    `direct` reads the connection's peer; otherwise X-Forwarded-For is walked from the right past trusted proxies.
+    """
+
+    networks: tuple[Network, ...]
+    direct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """A compiled condition (`when:`)."""
+
+    condition: Condition
+
+
+ConditionKey: TypeAlias = (
+    Anyone | Authenticated | RoleIs | ScopeIs | GroupIs | SubjectIs | ProviderIs | WorkloadIs | RemoteIpIs | When
+)
+
+
+class RuleKind(StrEnum):
+    """Which list of the policy a rule stands in."""
+
+    DENY = "deny"
+    REQUIRE = "require"
+    ALLOW = "allow"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A deny, require or allow with its conditions, ANDed: UNSATISFIED beats ERRORED beats SATISFIED, in any order."""
+
+    id: PolicyId
+    kind: RuleKind
+    conditions: tuple[ConditionKey, ...]
+    span: Span
+
+    @property
+    def effect(self) -> Effect:
+        """What the rule asks for; a `require` is a deny of its negation."""
+        return Effect.ALLOW if self.kind is RuleKind.ALLOW else Effect.DENY
+
+
+# --- Authentication ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLocation:
+    """Where a bearer token may stand: in a header after a scheme, or in a cookie. Exactly one of the two is set."""
+
+    header: str | None = None
+    """Lower case."""
+    scheme: str | None = None
+    """Compared without case; None takes the whole header value."""
+    cookie: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimPath:
+    """A path into the claims; the key `*` walks a list of objects."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimMapping:
+    """Where the principal comes from. Several paths of one attribute add up."""
+
+    subject: ClaimPath = ClaimPath(("sub",))
+    roles: tuple[ClaimPath, ...] = ()
+    groups: tuple[ClaimPath, ...] = ()
+    scopes: tuple[ClaimPath, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MayAssert:
+    """What a provider's credentials may claim; None means anything, what is beyond it is dropped."""
+
+    roles: frozenset[str] | None = None
+    groups: frozenset[str] | None = None
+    scopes: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StaticKeys:
+    """A JWK Set (RFC 7517) from a file or inline in the policy."""
+
+    jwks: Mapping[str, JsonValue]
+    origin: str
+    """For messages: the file's name, or `inline`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedSecret:
+    """An HMAC secret (RFC 7518 section 3.2)."""
+
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return "SharedSecret(...)"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteKeys:
+    """A JWK Set fetched over HTTP: from `uri`, or, when it is None, from the one the issuer's metadata names."""
+
+    uri: str | None
+    ca_file: str | None = None
+    allow_http: bool = False
+
+
+KeySource: TypeAlias = StaticKeys | SharedSecret | RemoteKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An issuer of JWTs and how far it is believed."""
+
+    name: str
+    issuer: str
+    audiences: tuple[str, ...] | None
+    """One must be in `aud`; None is `any`, written out by the author."""
+    algorithms: tuple[str, ...]
+    keys: KeySource
+    tokens: tuple[TokenLocation, ...]
+    claims: ClaimMapping
+    may_assert: MayAssert
+    clock_skew_seconds: float
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One key of an API key file."""
+
+    sha256: str
+    """Lower-case hex of the key's SHA-256."""
+    subject: str
+    roles: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyProvider:
+    """Callers known by a key in a header. Declared roles only; `may_assert` is already applied to the keys."""
+
+    name: str
+    header: str
+    keys: tuple[ApiKey, ...]
+    span: Span
+
+
+# --- Roles ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role with all it stands for."""
+
+    name: str
+    closure: frozenset[str]
+    """Itself and every role it inherits from, at any depth."""
+    permissions: frozenset[str]
+    """Of the whole closure, as written: literal, or with a final `:*`, or `*`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BindingSubject:
+    """Who is bound; what is None does not matter, what is set is ANDed."""
+
+    subject: str | None = None
+    group: str | None = None
+    provider: str | None = None
+    workload: str | None = None
+    """A SPIFFE ID or one with a final `/**`; counts only on routes whose authentication is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Gives a role to whoever is one of `subjects`, where `when` holds."""
+
+    role: str
+    subjects: tuple[BindingSubject, ...]
+    when: Condition | None
+    span: Span
+
+
+# --- Routes --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LiteralSegment:
+    """Matches exactly this decoded segment."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class VariableSegment:
+    """Matches one non-empty segment and binds it."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestSegment:
+    """Matches zero or more segments, only as the last; binds them joined by `/` when it has a name."""
+
+    name: str | None
+
+
+Segment: TypeAlias = LiteralSegment | VariableSegment | RestSegment
+
+
+@dataclass(frozen=True, slots=True)
+class PathPattern:
+    """A path by segments; `/` has none."""
+
+    segments: tuple[Segment, ...]
+    text: str
+    """As written, for logs and metrics: the route template."""
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The names it binds, from left to right."""
+        return tuple(s.name for s in self.segments if not isinstance(s, LiteralSegment) and s.name is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class HostPattern:
+    """`host` exactly, or, as a `suffix`, any host with one or more labels in front of it (`*.host`)."""
+
+    host: str
+    suffix: bool = False
+
+    def __str__(self) -> str:
+        return f"*.{self.host}" if self.suffix else self.host
+
+
+class Authentication(StrEnum):
+    """What a route wants of the caller."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class TemplatePart:
+    """A piece of an upstream header's value: text, or the dotted path of a fact (`principal`, `claims` or `path`)."""
+
+    text: str = ""
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamHeader:
+    """A header of the upstream request: set from `template`, or removed when that is None."""
+
+    name: str
+    template: tuple[TemplatePart, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path with its methods and all the rules that apply there: its own, its groups' and the set's."""
+
+    name: str
+    host: HostPattern | None
+    """None matches any host."""
+    path: PathPattern
+    methods: frozenset[str] | None
+    """HEAD is included with GET; None means any but CONNECT and TRACE."""
+    authentication: Authentication
+    public: bool
+    providers: tuple[str, ...]
+    """Names of the providers, API key providers included, whose credentials count here."""
+    deny: tuple[Rule, ...]
+    require: tuple[Rule, ...]
+    allow: tuple[Rule, ...]
+    """For a public route one rule with `Anyone`."""
+    upstream_headers: tuple[UpstreamHeader, ...]
+    """Sorted by name: what this route sets or removes. The set's other owned headers are removed besides."""
+    cors_origins: tuple[str, ...]
+    """Origins whose preflights pass; `*` alone is any origin."""
+    span: Span
+
+
+# --- The set -------------------------------------------------------------------------------------------------------
+
+
+class OnAmbiguity(StrEnum):
+    """What to do with a path that two readers may read in two ways."""
+
+    REJECT = "reject"
+    KEEP = "keep"
+
+
+class TrailingSlash(StrEnum):
+    """Whether `/a/` is the path `/a`."""
+
+    SAME = "same"
+    DISTINCT = "distinct"
+
+
+@dataclass(frozen=True, slots=True)
+class PathSettings:
+    """How paths are read (`paths:`)."""
+
+    encoded_slash: OnAmbiguity = OnAmbiguity.REJECT
+    double_encoding: OnAmbiguity = OnAmbiguity.REJECT
+    repeated_slash: OnAmbiguity = OnAmbiguity.REJECT
+    dot_segments: OnAmbiguity = OnAmbiguity.REJECT
+    parameters: OnAmbiguity = OnAmbiguity.REJECT
+    trailing_slash: TrailingSlash = TrailingSlash.SAME
+
+
+class ResponseFormat(StrEnum):
+    """The body of a denial."""
+
+    PROBLEM = "problem"
+    TEXT = "text"
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseSettings:
+    """How denials look (`responses:`)."""
+
+    format: ResponseFormat = ResponseFormat.PROBLEM
+    realm: str | None = None
+    resource_metadata: str | None = None
+    """The URL of RFC 9728 metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySet:
+    """All that decides requests, whole and checked."""
+
+    name: str
+    revision: str
+    """A digest of every byte the set was read from."""
+    providers: tuple[Provider, ...]
+    api_key_providers: tuple[ApiKeyProvider, ...]
+    roles: Mapping[str, Role]
+    bindings: tuple[Binding, ...]
+    routes: tuple[Route, ...]
+    default_providers: tuple[str, ...]
+    """Whose credentials count for requests that no route owns."""
+    trust_domains: tuple[str, ...]
+    trusted_proxies: tuple[Network, ...]
+    paths: PathSettings
+    responses: ResponseSettings
+    owned_headers: tuple[str, ...]
+    """Lower case, sorted: every header that some route sets upstream. Each decision sets or removes each of them."""
