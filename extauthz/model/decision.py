@@ -78,6 +78,9 @@ class Reason(StrEnum):
     POLICY_SET_NOT_LOADED = "policy_set_not_loaded"
 
 
+ALLOWING = frozenset({Reason.ALLOWED, Reason.PREFLIGHT})
+
+
 @dataclass(frozen=True, slots=True)
 class HeaderChanges:
     """What the upstream request's headers become: each name is in exactly one of the two."""
@@ -90,7 +93,7 @@ class HeaderChanges:
 class Decision:
     """The answer to one access request.
 
-    INVARIANT: an ALLOW names at least one policy that determined it.
+    INVARIANT: an ALLOW names at least one policy that determined it, and only an ALLOW has an allowing reason.
     """
 
     effect: Effect
@@ -109,5 +112,6 @@ class Decision:
 
     def __post_init__(self) -> None:
         if self.effect is Effect.ALLOW and not self.policies:
-            message = "an ALLOW must name the policies that determined it"
-            raise ValueError(message)
+            raise ValueError("an ALLOW must name the policies that determined it")
+        if (self.reason in ALLOWING) is not (self.effect is Effect.ALLOW):
+            raise ValueError(f"the reason {self.reason} does not go with the effect {self.effect}")

@@ -7,6 +7,7 @@ are inlined, permissions are turned into the roles that grant them. Nothing here
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -340,6 +341,15 @@ class HostPattern:
 
     def __str__(self) -> str:
         return f"*.{self.host}" if self.suffix else self.host
+
+
+def header_spellings(name: str) -> tuple[str, ...]:
+    """A header's name and every way to write it with `_` for some of its `-`: what CGI and WSGI cannot tell apart."""
+    pieces = name.replace("_", "-").split("-")
+    return tuple(
+        "".join(itertools.chain.from_iterable(zip(pieces, (*joints, ""), strict=True)))
+        for joints in itertools.product("-_", repeat=len(pieces) - 1)
+    )
 
 
 class Authentication(StrEnum):
