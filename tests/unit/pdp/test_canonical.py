@@ -75,7 +75,9 @@ def test_a_setting_keeps_what_the_default_refuses(settings, target, segments):
 KEEP_ALL = PathReader(PathSettings(KEEP, KEEP, KEEP, KEEP, KEEP, TrailingSlash.DISTINCT))
 
 
-@given(st.text(st.sampled_from("/ab.%25fFcC2;:e"), max_size=12), st.text(st.sampled_from("/ab.%25fFcC2;:e"), max_size=12))
+@given(
+    st.text(st.sampled_from("/ab.%25fFcC2;:e"), max_size=12), st.text(st.sampled_from("/ab.%25fFcC2;:e"), max_size=12)
+)
 def test_two_paths_with_one_reading_decode_to_the_same(one, other):
     """Whatever is kept: equal segments mean paths that differ only in how they escape the same characters."""
     import urllib.parse
@@ -101,7 +103,11 @@ def test_reading_raises_only_its_own_error(text):
         assert all(isinstance(segment, str) for segment in segments)
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="/\\;%"), min_size=1), min_size=1))
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="/\\;%"), min_size=1), min_size=1
+    )
+)
 def test_reading_undoes_quoting(segments):
     """Quoting any plain segments and reading the path gives them back."""
     from urllib.parse import quote
