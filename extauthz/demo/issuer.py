@@ -1,0 +1,240 @@
+"""A development issuer: makes keys, mints tokens, and serves JWKS and discovery over HTTP on loopback.
+
+For demos, tests and trying a policy out: a token of this room says whatever its caller wants it to say.
+Specifications: RFC 7515 (JWS), RFC 7517 (JWK), RFC 7519 (JWT), RFC 7638 (a key's thumbprint, here its `kid`), OpenID
+Connect Discovery 1.0.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from jwt.exceptions import PyJWTError
+
+from extauthz.errors import ConfigurationError
+from extauthz.model.access import JsonValue
+
+ALGORITHMS = ("ES256", "RS256")
+"""What keys can be made for."""
+
+_MINIMUM_RSA_BITS = 2048  # RFC 7518 section 3.3
+_PUBLIC_MEMBERS = ("alg", "crv", "e", "kid", "kty", "n", "use", "x", "y")
+# RFC 7638 section 3.2 and RFC 8037 section 2: the members that a thumbprint is made of.
+_THUMBPRINT_MEMBERS = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n")}
+
+
+class SigningKey:
+    """A private key, its `kid` and the one algorithm it signs with."""
+
+    def __init__(self, jwk: Mapping[str, Any]) -> None:
+        """Read a private JWK; `alg` and `kid` are derived where they are absent.
+
+        Raises:
+            ConfigurationError: It is none that can sign. The message never quotes it.
+        """
+        if jwk.get("kty") not in _THUMBPRINT_MEMBERS:
+            raise ConfigurationError("is no RSA, EC or OKP key")
+        if "d" not in jwk:
+            raise ConfigurationError("is a public key, which cannot sign: give the private one")
+        try:
+            parsed = jwt.PyJWK(dict(jwk))
+        except PyJWTError:  # its message quotes the key
+            raise ConfigurationError("is malformed, or of a type or algorithm that is not supported") from None
+        if isinstance(parsed.key, rsa.RSAPrivateKey) and parsed.key.key_size < _MINIMUM_RSA_BITS:
+            raise ConfigurationError(f"is an RSA key of less than {_MINIMUM_RSA_BITS} bits")
+        self._parsed = parsed
+        self.algorithm = parsed.algorithm_name
+        self.kid = str(jwk.get("kid") or _thumbprint(jwk))
+        self.private_jwk = {**jwk, "alg": self.algorithm, "kid": self.kid, "use": "sig"}
+
+    def __repr__(self) -> str:
+        return f"SigningKey(kid={self.kid!r}, algorithm={self.algorithm!r})"
+
+    @property
+    def public_jwk(self) -> dict[str, Any]:
+        """The half that may be published."""
+        return {name: self.private_jwk[name] for name in _PUBLIC_MEMBERS if name in self.private_jwk}
+
+    def sign(self, claims: Mapping[str, JsonValue]) -> str:
+        """A JWT in compact form with these claims and no others."""
+        return jwt.encode(dict(claims), self._parsed.key, self.algorithm, headers={"kid": self.kid})
+
+
+def generate_key(algorithm: str) -> SigningKey:
+    """A new key for one of ALGORITHMS, its `kid` the thumbprint of its public half."""
+    if algorithm == "RS256":
+        jwk = RSAAlgorithm.to_jwk(
+            rsa.generate_private_key(public_exponent=65537, key_size=_MINIMUM_RSA_BITS), as_dict=True
+        )
+    else:
+        jwk = ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()), as_dict=True)
+    return SigningKey({**jwk, "alg": algorithm})
+
+
+def read_keys(text: str, source: str) -> tuple[SigningKey, ...]:
+    """The private keys of a JWK or a JWK Set.
+
+    Args:
+        text: The JSON.
+        source: Where it came from, for messages.
+
+    Raises:
+        ConfigurationError: It is neither, or has a key that cannot sign.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        document = None
+    jwks = document.get("keys", [document]) if isinstance(document, dict) else None
+    if not isinstance(jwks, list) or not jwks or not all(isinstance(jwk, dict) for jwk in jwks):
+        raise ConfigurationError(f"{source} is no JWK Set: JSON with a list 'keys' of private keys is expected")
+    keys = []
+    for number, jwk in enumerate(jwks, start=1):
+        try:
+            keys.append(SigningKey(jwk))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{source}: key {number} {error}") from None
+    return tuple(keys)
+
+
+def private_key_set(keys: Sequence[SigningKey]) -> dict[str, list[dict[str, Any]]]:
+    """The JWK Set to keep: it can sign."""
+    return {"keys": [key.private_jwk for key in keys]}
+
+
+def public_key_set(keys: Sequence[SigningKey]) -> dict[str, list[dict[str, Any]]]:
+    """The JWK Set to publish: it can only verify."""
+    return {"keys": [key.public_jwk for key in keys]}
+
+
+def token_claims(
+    *,
+    issuer: str,
+    subject: str | None,
+    audience: str | None,
+    now: float,
+    lifetime_seconds: float,
+    claims: Mapping[str, JsonValue] | None = None,
+) -> dict[str, JsonValue]:
+    """The payload of a token (RFC 7519 section 4.1): the registered claims, and `claims`, which win."""
+    payload: dict[str, JsonValue] = {"iss": issuer, "iat": int(now), "exp": int(now + lifetime_seconds)}
+    if subject is not None:
+        payload["sub"] = subject
+    if audience is not None:
+        payload["aud"] = audience
+    return {**payload, **(claims or {})}
+
+
+class DevelopmentIssuer:
+    """An issuer on a free loopback port, serving inside a `with` block.
+
+    It has a key of each algorithm at any time; all that it has ever published stay published until `rotate` says so.
+    """
+
+    def __init__(self) -> None:
+        self._signing = {algorithm: generate_key(algorithm) for algorithm in ALGORITHMS}
+        self._published = tuple(self._signing.values())
+        self._server = _Server(("127.0.0.1", 0), _RequestHandler)
+        self._server.documents = self._documents()
+        # The default of half a second would be waited for at every stop.
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The issuer: the `iss` of its tokens."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def jwks_uri(self) -> str:
+        """Where its public keys are."""
+        return f"{self.url}/jwks.json"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def mint(
+        self,
+        subject: str,
+        *,
+        now: float,
+        audience: str | None = None,
+        lifetime_seconds: float = 3600,
+        algorithm: str = "ES256",
+        claims: Mapping[str, JsonValue] | None = None,
+    ) -> str:
+        """A token of this issuer; `claims` win over what the other arguments say."""
+        payload = token_claims(
+            issuer=self.url,
+            subject=subject,
+            audience=audience,
+            now=now,
+            lifetime_seconds=lifetime_seconds,
+            claims=claims,
+        )
+        return self._signing[algorithm].sign(payload)
+
+    def rotate(self, *, keep_published: bool = True) -> None:
+        """Sign with new keys from now on; the old ones stay published, so that their tokens live on, or do not."""
+        self._signing = {algorithm: generate_key(algorithm) for algorithm in ALGORITHMS}
+        new = tuple(self._signing.values())
+        self._published = (*new, *self._published) if keep_published else new
+        self._server.documents = self._documents()
+
+    def _documents(self) -> Mapping[str, bytes]:
+        metadata: dict[str, JsonValue] = {
+            "issuer": self.url,
+            "jwks_uri": self.jwks_uri,
+            "id_token_signing_alg_values_supported": list(ALGORITHMS),
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+        }
+        return {
+            "/jwks.json": json.dumps(public_key_set(self._published)).encode(),
+            "/.well-known/openid-configuration": json.dumps(metadata).encode(),
+            "/.well-known/oauth-authorization-server": json.dumps(metadata).encode(),
+        }
+
+
+class _Server(ThreadingHTTPServer):
+    documents: Mapping[str, bytes]
+
+
+class _RequestHandler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, _Server)  # noqa: S101 - it alone creates handlers of this class
+        body = self.server.documents.get(self.path)
+        if body is None:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Say nothing: the table is the output."""
+
+
+def _thumbprint(jwk: Mapping[str, Any]) -> str:
+    members = {name: jwk.get(name) for name in _THUMBPRINT_MEMBERS[jwk["kty"]]}
+    canonical = json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
+    return base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()

@@ -1,0 +1,68 @@
+"""An upstream that says what reached it: HTTP/1.1 and gRPC (HTTP/2 in clear text) on one free loopback port.
+
+Every answer is JSON: `{"method", "path", "headers"}`. A gRPC call, of whatever method, is answered with one message
+that holds the same text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from h2corn import Config, Server
+
+from extauthz.lowering.address import TcpAddress, parse_address
+
+_GRPC_HEADERS = [(b"content-type", b"application/grpc")]
+_GRPC_TRAILERS = [(b"grpc-status", b"0")]
+
+
+@asynccontextmanager
+async def echo_upstream() -> AsyncIterator[TcpAddress]:
+    """Serve the echo for as long as the block lasts; yields its address."""
+    config = Config(bind=("127.0.0.1:0",), grpc=True, http1=True, access_log=False, lifespan="off")
+    server = Server(_echo, config)
+    # Awaited below, on every way out. A TaskGroup would wrap the block's own exceptions into a group.
+    serving = asyncio.ensure_future(server.serve())
+    try:
+        await server.wait_started()
+        address = parse_address(server.addresses[0])
+        assert isinstance(address, TcpAddress)  # noqa: S101 - bound above
+        yield address
+    finally:
+        server.shutdown()
+        await serving
+
+
+async def _echo(scope: Any, receive: Any, send: Any) -> None:
+    await _read_to_end(receive)
+    body = json.dumps(_description(scope), sort_keys=True).encode()
+    headers = dict(scope["headers"])
+    if headers.get(b"content-type", b"").startswith(b"application/grpc"):
+        await send({"type": "http.response.start", "status": 200, "headers": _GRPC_HEADERS, "trailers": True})
+        # gRPC over HTTP/2, Length-Prefixed-Message: a compression flag, four bytes of length, the message.
+        await send({"type": "http.response.body", "body": b"\0" + len(body).to_bytes(4, "big") + body})
+        await send({"type": "http.response.trailers", "headers": _GRPC_TRAILERS})
+        return
+    content = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": content})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _description(scope: Any) -> dict[str, object]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
+    return {"method": scope["method"], "path": scope["raw_path"].decode("latin-1") + query, "headers": headers}
+
+
+async def _read_to_end(receive: Any) -> None:
+    more = True
+    while more:
+        message = await receive()
+        more = message.get("more_body", False)

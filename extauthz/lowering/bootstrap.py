@@ -1,0 +1,125 @@
+"""Whole Envoy configurations: listeners, clusters, and the bootstrap of a front proxy in mode check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from extauthz.lowering.address import Address
+from extauthz.lowering.connection_manager import connection_manager_fields
+from extauthz.lowering.document import JsonObject
+from extauthz.lowering.ext_authz import (
+    AUTHORIZER_CLUSTER,
+    body_not_sent,
+    check_filters,
+    reads_body,
+    router_filter,
+)
+from extauthz.model.policy import PolicySet
+
+UPSTREAM_CLUSTER = "upstream"
+UPSTREAM_GRPC_CLUSTER = "upstream_grpc"
+
+_CONNECTION_MANAGER_TYPE = (
+    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+)
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def front_proxy(
+    policy_set: PolicySet,
+    *,
+    authorizer: Address,
+    upstream: Address,
+    listen: Address,
+    admin: Address | None = None,
+    access_log: str | None = None,
+    behind_local_proxy: bool = False,
+) -> JsonObject:
+    """A bootstrap that serves `upstream` at `listen`, each request decided by `authorizer`.
+
+    Args:
+        admin: Where Envoy's administration interface listens; anyone who reaches it controls Envoy. None: nowhere.
+        access_log: The file of the access log; standard output when None.
+        behind_local_proxy: As in `connection_manager_fields`.
+    """
+    fields = connection_manager_fields(access_log=access_log, behind_local_proxy=behind_local_proxy)
+    filters = check_filters(policy_set)
+    bootstrap: JsonObject = {
+        "static_resources": {
+            "clusters": [
+                authorizer_cluster(authorizer),
+                cluster(UPSTREAM_CLUSTER, upstream),
+                cluster(UPSTREAM_GRPC_CLUSTER, upstream, http2={}),
+            ],
+            "listeners": [listener("front", listen, filters, fields, routes=_routes(policy_set))],
+        }
+    }
+    if admin is not None:
+        bootstrap["admin"] = {"address": admin.to_envoy()}
+    return bootstrap
+
+
+def snippet(policy_set: PolicySet, *, authorizer: Address) -> JsonObject:
+    """What goes into an Envoy configuration that exists: filters, the fields they rely on, the authorizer's cluster."""
+    return {
+        "clusters": [authorizer_cluster(authorizer)],
+        "http_connection_manager": connection_manager_fields(),
+        "http_filters": check_filters(policy_set),
+    }
+
+
+def listener(
+    name: str,
+    address: Address,
+    filters: Sequence[JsonObject],
+    connection_manager: JsonObject,
+    *,
+    routes: Sequence[JsonObject],
+) -> JsonObject:
+    """A listener of HTTP/1.1 and HTTP/2 in clear text; the router is added to `filters`."""
+    config: JsonObject = {
+        **connection_manager,
+        "@type": _CONNECTION_MANAGER_TYPE,
+        "codec_type": "AUTO",
+        "http_filters": [*filters, router_filter()],
+        "route_config": {"virtual_hosts": [{"domains": ["*"], "name": "all", "routes": list(routes)}]},
+        "stat_prefix": name,
+    }
+    network_filter: JsonObject = {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
+    return {"name": name, "address": address.to_envoy(), "filter_chains": [{"filters": [network_filter]}]}
+
+
+def authorizer_cluster(address: Address, *, name: str = AUTHORIZER_CLUSTER) -> JsonObject:
+    """The authorizer: gRPC, so HTTP/2.
+
+    A new connection's first requests go out before the server's SETTINGS are read, so that the client's own limit on
+    streams is what keeps a burst from being refused.
+    """
+    return cluster(name, address, http2={"max_concurrent_streams": 128})
+
+
+def cluster(name: str, address: Address, *, http2: JsonObject | None = None) -> JsonObject:
+    """A cluster of one endpoint, HTTP/1.1 unless there are `http2` options."""
+    protocol: JsonObject = {"http_protocol_options": {}} if http2 is None else {"http2_protocol_options": http2}
+    endpoint: JsonObject = {"endpoint": {"address": address.to_envoy()}}
+    return {
+        "name": name,
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "type": "STATIC" if address.is_literal else "STRICT_DNS",
+        "typed_extension_protocol_options": {
+            _HTTP_OPTIONS: {"@type": f"type.googleapis.com/{_HTTP_OPTIONS}", "explicit_http_config": protocol}
+        },
+    }
+
+
+def _routes(policy_set: PolicySet) -> list[JsonObject]:
+    grpc: JsonObject = {
+        "match": {"prefix": "/", "grpc": {}},
+        # The default of 15 s is for responses that end; a stream may last.
+        "route": {"cluster": UPSTREAM_GRPC_CLUSTER, "timeout": "0s"},
+    }
+    if reads_body(policy_set):
+        # A stream's body has no end to wait for, and no condition reads what is not JSON.
+        grpc["typed_per_filter_config"] = body_not_sent()
+    return [grpc, {"match": {"prefix": "/"}, "route": {"cluster": UPSTREAM_CLUSTER}}]
