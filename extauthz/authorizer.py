@@ -1,0 +1,234 @@
+"""The order of a decision, and the only place where authentication and authorization meet.
+
+400 (path, host, credentials) -> the route that owns the request -> 401 -> 403, or allow. `authorize` is pure and
+synchronous: when I/O is missing it returns the need; the caller fetches and asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from extauthz.authn.authenticator import Authenticator, KeySets, NeedKeySet, VerifiedTokens
+from extauthz.authn.challenge import challenge_for
+from extauthz.errors import DecidedError, RequestError
+from extauthz.model.access import ANONYMOUS, AccessRequest, Facts, Principal, RoleHolding
+from extauthz.model.decision import Decision, Effect, HeaderChanges, PolicyId, Reason
+from extauthz.model.policy import Authentication, PolicySet, Route
+from extauthz.pdp.canonical import PathReader, Segments, canonical_host
+from extauthz.pdp.evaluate import RouteRules
+from extauthz.pdp.roles import RoleResolver
+from extauthz.pdp.routes import Owner, RouteTable
+from extauthz.pdp.upstream import UpstreamHeaderInvalidError, UpstreamRenderer
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRoute:
+    """A route with everything that does not depend on the request done ahead."""
+
+    route: Route
+    variables: tuple[str, ...]
+    authenticator: Authenticator | None
+    """None: credentials are not looked at."""
+    rules: RouteRules
+    resolve_roles: Callable[[Facts], RoleHolding]
+    upstream: UpstreamRenderer
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A policy set, compiled: what one decision is made by, whole. A reload replaces it whole."""
+
+    policy_set: PolicySet
+    paths: PathReader
+    routes: RouteTable[CompiledRoute]
+    unowned: Authenticator
+    """Authenticates requests that no route owns."""
+    nothing_upstream: HeaderChanges
+    """Removes every owned header."""
+
+    @property
+    def revision(self) -> str:
+        return self.policy_set.revision
+
+
+def build_snapshot(policy_set: PolicySet, key_sets: KeySets, tokens: VerifiedTokens) -> Snapshot:
+    """Compile a policy set; `key_sets` and `tokens` outlive it, so that a reload starts warm."""
+    authenticators: dict[tuple[str, ...], Authenticator] = {}
+
+    def authenticator_for(names: tuple[str, ...]) -> Authenticator:
+        if names not in authenticators:
+            providers = [p for p in policy_set.providers if p.name in names]
+            api_keys = [p for p in policy_set.api_key_providers if p.name in names]
+            declared = frozenset(policy_set.roles)
+            authenticators[names] = Authenticator(providers, api_keys, declared, key_sets, tokens)
+        return authenticators[names]
+
+    resolver = RoleResolver(policy_set.roles, policy_set.bindings, policy_set.trust_domains)
+
+    def compile_route(route: Route) -> CompiledRoute:
+        looks = route.authentication is not Authentication.NONE
+        return CompiledRoute(
+            route=route,
+            variables=route.path.variables,
+            authenticator=authenticator_for(route.providers) if looks else None,
+            rules=RouteRules(route, policy_set),
+            resolve_roles=resolver.for_route(route.authentication),
+            upstream=UpstreamRenderer(route.upstream_headers, policy_set.owned_headers),
+        )
+
+    return Snapshot(
+        policy_set=policy_set,
+        paths=PathReader(policy_set.paths),
+        routes=RouteTable((route, compile_route(route)) for route in policy_set.routes),
+        unowned=authenticator_for(policy_set.default_providers),
+        nothing_upstream=UpstreamRenderer((), policy_set.owned_headers).removals,
+    )
+
+
+def authorize(request: AccessRequest, snapshot: Snapshot, now: float) -> Decision | NeedKeySet:
+    """Decide one request.
+
+    Args:
+        request: the request as the proxy saw it.
+        snapshot: the policy set in force.
+        now: seconds since the epoch.
+
+    Returns:
+        The decision, or the key set that is missing for it.
+    """
+    return _in_order(request, snapshot, now, _authenticate)
+
+
+def authorize_as(request: AccessRequest, snapshot: Snapshot, now: float, principal: Principal) -> Decision:
+    """Decide as if authentication had yielded this principal: for authoring, never for traffic."""
+
+    def assume(_: AccessRequest, __: Snapshot, compiled: CompiledRoute | None, ___: float) -> Principal:
+        looks = compiled is None or compiled.authenticator is not None
+        return principal if looks else ANONYMOUS
+
+    return _in_order(request, snapshot, now, assume)
+
+
+def _in_order(
+    request: AccessRequest,
+    snapshot: Snapshot,
+    now: float,
+    authenticate: Callable[[AccessRequest, Snapshot, CompiledRoute | None, float], Principal | T],
+) -> Decision | T:
+    try:
+        segments = snapshot.paths.read(request.target)
+        host = canonical_host(request.host)
+    except RequestError as error:
+        return _deny(snapshot, error.reason)
+    owner, captured = snapshot.routes.find(host, segments) or (None, ())
+    if owner is not None and request.method == "OPTIONS":
+        preflight = _preflight(request, snapshot, owner)
+        if preflight is not None:
+            return preflight
+    compiled = owner.for_method(request.method) if owner is not None else None
+    caller = authenticate(request, snapshot, compiled, now)
+    if not isinstance(caller, Principal):
+        return caller
+    required = compiled is None or compiled.route.authentication is Authentication.REQUIRED
+    if required and not caller.authenticated:
+        return _deny(snapshot, Reason.CREDENTIAL_MISSING, compiled)
+    if compiled is None:
+        return _deny(snapshot, Reason.NO_ROUTE, caller=caller)
+    return _decide(request, snapshot, compiled, caller, (host, segments, captured), now)
+
+
+def _authenticate(
+    request: AccessRequest, snapshot: Snapshot, compiled: CompiledRoute | None, now: float
+) -> Principal | Decision | NeedKeySet:
+    authenticator = snapshot.unowned if compiled is None else compiled.authenticator
+    if authenticator is None:
+        return ANONYMOUS
+    try:
+        return authenticator.authenticate(request, now)
+    except DecidedError as error:
+        return _deny(snapshot, error.reason, compiled)
+
+
+def _decide(
+    request: AccessRequest,
+    snapshot: Snapshot,
+    compiled: CompiledRoute,
+    caller: Principal,
+    place: tuple[str, Segments, Segments],
+    now: float,
+) -> Decision:
+    host, segments, captured = place
+    facts = Facts(
+        request=request,
+        host=host,
+        path="/" + "/".join(segments),
+        path_variables=dict(zip(compiled.variables, captured, strict=False)),  # an unnamed `**` is captured too
+        principal=caller,
+        now=now,
+        resolve_roles=compiled.resolve_roles,
+    )
+    combined = compiled.rules.decide(facts)
+    if combined.effect is Effect.DENY:
+        anonymous = not caller.authenticated and compiled.route.authentication is Authentication.OPTIONAL
+        reason = compiled.rules.reason(combined, anonymous=anonymous)
+        scopes = compiled.rules.missing_scopes(facts) if reason is Reason.NO_MATCHING_ALLOW else ()
+        if scopes:
+            reason = Reason.INSUFFICIENT_SCOPE
+        return _deny(snapshot, reason, compiled, caller, combined, scopes)
+    try:
+        upstream = compiled.upstream.render(facts)
+    except UpstreamHeaderInvalidError:
+        return _deny(snapshot, Reason.UPSTREAM_HEADER_INVALID, compiled, caller)
+    return Decision(
+        Effect.ALLOW,
+        combined.policies,
+        combined.errors,
+        Reason.ALLOWED,
+        compiled.route.name,
+        upstream,
+        provider=caller.provider,
+        subject=caller.subject,
+    )
+
+
+def _preflight(request: AccessRequest, snapshot: Snapshot, owner: Owner[CompiledRoute]) -> Decision | None:
+    """A CORS preflight that passes without credentials or rules (Fetch standard, section 3.2.2), else None."""
+    origin = request.header_values("origin")
+    method = request.header_values("access-control-request-method")
+    if len(origin) != 1 or len(method) != 1:
+        return None
+    compiled = owner.for_method(method[0])
+    if compiled is None or not _lists_origin(compiled.route.cors_origins, origin[0]):
+        return None
+    policies = (PolicyId(f"{compiled.route.name}.cors"),)
+    return Decision(
+        Effect.ALLOW, policies, (), Reason.PREFLIGHT, compiled.route.name, upstream=snapshot.nothing_upstream
+    )
+
+
+def _lists_origin(origins: Sequence[str], origin: str) -> bool:
+    return origin in origins or "*" in origins
+
+
+def _deny(
+    snapshot: Snapshot,
+    reason: Reason,
+    compiled: CompiledRoute | None = None,
+    caller: Principal = ANONYMOUS,
+    combined: Decision | None = None,
+    scopes: Sequence[str] = (),
+) -> Decision:
+    return Decision(
+        Effect.DENY,
+        combined.policies if combined else (),
+        combined.errors if combined else (),
+        reason,
+        compiled.route.name if compiled else None,
+        challenge=challenge_for(snapshot.policy_set.responses, reason, scopes),
+        provider=caller.provider,
+        subject=caller.subject,
+    )

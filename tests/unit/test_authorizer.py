@@ -1,0 +1,215 @@
+import dataclasses
+import hashlib
+from typing import Any
+
+import jwt
+import pytest
+from jwt.utils import base64url_encode
+
+from extauthz.authn.authenticator import KeySets, NeedKeySet, VerifiedTokens
+from extauthz.authorizer import authorize, authorize_as, build_snapshot
+from extauthz.model.access import ANONYMOUS, Principal
+from extauthz.model.decision import Effect, Outcome, Reason
+from extauthz.model.policy import (
+    ApiKey,
+    ApiKeyProvider,
+    Authenticated,
+    Authentication,
+    ClaimMapping,
+    ClaimPath,
+    MayAssert,
+    Provider,
+    RemoteKeys,
+    ResponseSettings,
+    RuleKind,
+    ScopeIs,
+    SharedSecret,
+    SubjectIs,
+    TemplatePart,
+    TokenLocation,
+    UpstreamHeader,
+    When,
+)
+from tests.strategies import SPAN, FixedCondition, Request, make_policy_set, make_route, make_rule
+
+NOW = 1_800_000_000
+SECRET = b"s" * 32
+
+
+def provider(keys=None, **fields):
+    return Provider(
+        name="corp",
+        issuer="https://issuer.example",
+        audiences=("shop",),
+        algorithms=("HS256",) if keys is None else ("RS256",),
+        keys=keys or SharedSecret(SECRET),
+        tokens=(TokenLocation(header="authorization", scheme="Bearer"),),
+        claims=ClaimMapping(scopes=(ClaimPath(("scope",)),)),
+        may_assert=MayAssert(),
+        clock_skew_seconds=30.0,
+        span=SPAN,
+    )
+
+
+def bearer(secret=SECRET, **claims):
+    payload = {"iss": "https://issuer.example", "aud": "shop", "sub": "alice", "exp": NOW + 60, **claims}
+    return {"authorization": ["Bearer " + jwt.encode(payload, secret, "HS256")]}
+
+
+def private(path="/private", *conditions, **fields):
+    defaults: dict[str, Any] = {
+        "public": False,
+        "authentication": Authentication.REQUIRED,
+        "providers": ("corp",),
+        "allow": (make_rule(RuleKind.ALLOW, *(conditions or (Authenticated(),))),),
+    }
+    return dataclasses.replace(make_route(path), **(defaults | fields))
+
+
+def snapshot_of(*routes, **fields):
+    defaults: dict[str, Any] = {"providers": (provider(),), "default_providers": ("corp",)}
+    return build_snapshot(make_policy_set(*routes, **(defaults | fields)), KeySets(), VerifiedTokens())
+
+
+def decide(snapshot, target="/private", method="GET", headers=None, host="shop.example"):
+    return authorize(Request(method, target, host, headers or {}), snapshot, NOW)
+
+
+def test_a_request_that_has_no_single_reading_comes_before_everything():
+    """400 before the route is looked for and before credentials are looked at."""
+    snapshot = snapshot_of(private(), make_route("/**"))
+    assert decide(snapshot, "/private/../x").reason is Reason.PATH_AMBIGUOUS
+    assert decide(snapshot, "/", host="a,b").reason is Reason.HOST_INVALID
+    twice = {"authorization": [*bearer()["authorization"], *bearer()["authorization"]]}
+    assert decide(snapshot, headers=twice).reason is Reason.CREDENTIALS_AMBIGUOUS
+
+
+def test_the_caller_comes_before_the_rules():
+    """401 for nothing and for a bad token, whatever the rules would say; the challenge says which."""
+    snapshot = snapshot_of(private(deny=(make_rule(RuleKind.DENY),)), responses=ResponseSettings(realm="shop"))
+    missing, forged = decide(snapshot), decide(snapshot, headers=bearer(b"x" * 32))
+    assert (missing.reason, missing.challenge) == (Reason.CREDENTIAL_MISSING, 'Bearer realm="shop"')
+    assert (forged.reason, forged.challenge) == (
+        Reason.SIGNATURE_INVALID,
+        'Bearer realm="shop", error="invalid_token"',
+    )
+    assert decide(snapshot, headers=bearer()).reason is Reason.DENIED_BY_POLICY
+
+
+def test_a_request_that_nobody_owns_is_authenticated_first():
+    """So that the shape of the policy is not told to strangers."""
+    snapshot = snapshot_of(private(methods=frozenset({"GET"})))
+    for target, method in (("/other", "GET"), ("/private", "POST")):
+        assert decide(snapshot, target, method).reason is Reason.CREDENTIAL_MISSING
+        denied = decide(snapshot, target, method, bearer())
+        assert (denied.reason, denied.route, denied.subject) == (Reason.NO_ROUTE, None, "alice")
+
+
+def test_a_public_route_does_not_look_at_credentials():
+    """Not even at two of them; the principal is nobody."""
+    snapshot = snapshot_of(make_route("/open", upstream_headers=(_user_header(),)), owned_headers=("x-user",))
+    decision = decide(snapshot, "/open", headers={"authorization": ["Bearer x", "Bearer y"]})
+    assert (decision.effect, decision.subject) == (Effect.ALLOW, None)
+    assert set(decision.upstream.remove) == {"x-user", "x_user"}
+
+
+def test_an_optional_route_tells_the_anonymous_from_the_denied():
+    """Anonymous and no allow is 401 without an error; a deny, satisfied or errored, and a failed require are 403."""
+    optional = {"authentication": Authentication.OPTIONAL}
+    snapshot = snapshot_of(
+        private("/a", SubjectIs(("bob",)), **optional),
+        private("/deny", deny=(make_rule(RuleKind.DENY),), **optional),
+        private("/error", deny=(make_rule(RuleKind.DENY, When(FixedCondition(Outcome.ERRORED))),), **optional),
+        private("/require", require=(make_rule(RuleKind.REQUIRE, Authenticated()),), **optional),
+    )
+    assert (decide(snapshot, "/a").reason, decide(snapshot, "/a").challenge) == (Reason.CREDENTIAL_MISSING, "Bearer")
+    assert decide(snapshot, "/a", headers=bearer()).reason is Reason.NO_MATCHING_ALLOW
+    assert decide(snapshot, "/a", headers=bearer(exp=NOW - 100)).reason is Reason.TOKEN_EXPIRED
+    assert decide(snapshot, "/deny").reason is Reason.DENIED_BY_POLICY
+    assert decide(snapshot, "/error").reason is Reason.EVALUATION_ERROR
+    assert decide(snapshot, "/require").reason is Reason.REQUIREMENT_FAILED
+
+
+def test_a_missing_scope_is_named_in_the_challenge():
+    """RFC 6750 section 3.1, only when a scope alone is missing."""
+    snapshot = snapshot_of(private("/a", ScopeIs(("a", "b"))), private("/b", ScopeIs(("a",)), SubjectIs(("bob",))))
+    denied = decide(snapshot, "/a", headers=bearer())
+    assert denied.reason is Reason.INSUFFICIENT_SCOPE
+    assert denied.challenge == 'Bearer error="insufficient_scope", scope="a b"'
+    assert decide(snapshot, "/b", headers=bearer()).reason is Reason.NO_MATCHING_ALLOW
+    assert decide(snapshot, "/a", headers=bearer(scope="b")).effect is Effect.ALLOW
+
+
+@pytest.mark.parametrize(
+    ("headers", "passes"),
+    [
+        ({"origin": ["https://app.example"], "access-control-request-method": ["PUT"]}, True),
+        ({"origin": ["https://app.example"], "access-control-request-method": ["DELETE"]}, False),
+        ({"origin": ["https://evil.example"], "access-control-request-method": ["PUT"]}, False),
+        ({"origin": ["https://app.example"]}, False),
+        ({"access-control-request-method": ["PUT"]}, False),
+        ({"origin": ["https://app.example"] * 2, "access-control-request-method": ["PUT"]}, False),
+    ],
+)
+def test_a_preflight_passes_for_a_listed_origin_and_a_method_that_has_a_route(headers, passes):
+    """Any other OPTIONS is an ordinary request."""
+    snapshot = snapshot_of(
+        private(methods=frozenset({"PUT"}), cors_origins=("https://app.example",)), owned_headers=("x-user",)
+    )
+    decision = decide(snapshot, method="OPTIONS", headers=headers)
+    assert decision.reason is (Reason.PREFLIGHT if passes else Reason.CREDENTIAL_MISSING)
+    if passes:
+        assert decision.policies == ("/private.cors",)
+        assert "x-user" in decision.upstream.remove
+
+
+def test_an_upstream_header_that_cannot_be_carried_denies():
+    """A forged line break in a claim must not reach the backend, and must not silently vanish either."""
+    snapshot = snapshot_of(private(upstream_headers=(_user_header(),)), owned_headers=("x-user",))
+    assert decide(snapshot, headers=bearer()).upstream.set == (("x-user", "alice"),)
+    assert decide(snapshot, headers=bearer(sub="a\r\nb")).reason is Reason.UPSTREAM_HEADER_INVALID
+
+
+def test_missing_keys_are_a_need_and_then_could_not_decide():
+    """The caller fetches and asks again; while a failed fetch cools down the answer is 503, never 401."""
+    key_sets = KeySets()
+    issuer = provider(RemoteKeys("https://issuer.example/jwks"))
+    policy_set = make_policy_set(private(), providers=(issuer,), default_providers=("corp",))
+    snapshot = build_snapshot(policy_set, key_sets, VerifiedTokens())
+    _, payload, signature = bearer()["authorization"][0].split(".")
+    header = base64url_encode(b'{"alg":"RS256","kid":"k"}').decode()
+    headers = {"authorization": [f"Bearer {header}.{payload}.{signature}"]}
+    assert isinstance(decide(snapshot, headers=headers), NeedKeySet)
+    state = key_sets.state_of(issuer)
+    state.begin(NOW)
+    state.failed("connection refused", NOW, retry_seconds=10.0)
+    assert decide(snapshot, headers=headers).reason is Reason.KEY_SET_UNAVAILABLE
+
+
+def test_an_api_key_is_a_credential():
+    """Its holder is the principal."""
+    keys = ApiKeyProvider("machines", "x-api-key", (ApiKey(hashlib.sha256(b"k").hexdigest(), "robot"),), SPAN)
+    snapshot = snapshot_of(
+        private("/a", SubjectIs(("robot",)), providers=("machines",)),
+        providers=(),
+        api_key_providers=(keys,),
+        default_providers=("machines",),
+    )
+    assert decide(snapshot, "/a", headers={"x-api-key": ["k"]}).subject == "robot"
+    assert decide(snapshot, "/a", headers={"x-api-key": ["x"]}).reason is Reason.API_KEY_UNKNOWN
+
+
+def test_an_author_may_ask_as_anybody():
+    """It skips authentication and nothing else."""
+    snapshot = snapshot_of(private("/a", SubjectIs(("bob",))), make_route("/open"))
+    bob = Principal(True, "bob", "corp")
+    assert authorize_as(Request(target="/a"), snapshot, NOW, bob).effect is Effect.ALLOW
+    assert authorize_as(Request(target="/a"), snapshot, NOW, ANONYMOUS).effect is Effect.DENY
+    assert authorize_as(Request(target="/open"), snapshot, NOW, bob).subject is None
+    assert authorize_as(Request(target="/x"), snapshot, NOW, bob).reason is Reason.NO_ROUTE
+    assert authorize_as(Request(target="/../x"), snapshot, NOW, bob).reason is Reason.PATH_AMBIGUOUS
+    assert authorize_as(Request(target="/a"), snapshot, NOW, ANONYMOUS).reason is Reason.CREDENTIAL_MISSING
+
+
+def _user_header():
+    return UpstreamHeader("x-user", (TemplatePart(path=("principal", "subject")),))
