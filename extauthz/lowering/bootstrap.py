@@ -51,7 +51,7 @@ def front_proxy(
                 cluster(UPSTREAM_CLUSTER, upstream),
                 cluster(UPSTREAM_GRPC_CLUSTER, upstream, http2={}),
             ],
-            "listeners": [listener("front", listen, filters, fields, routes=_routes(policy_set))],
+            "listeners": [listener("front", listen, filters, fields, routes=upstream_routes(policy_set))],
         }
     }
     if admin is not None:
@@ -113,7 +113,8 @@ def cluster(name: str, address: Address, *, http2: JsonObject | None = None) -> 
     }
 
 
-def _routes(policy_set: PolicySet) -> list[JsonObject]:
+def upstream_routes(policy_set: PolicySet) -> list[JsonObject]:
+    """Every request to the upstream, gRPC over HTTP/2."""
     grpc: JsonObject = {
         "match": {"prefix": "/", "grpc": {}},
         # The default of 15 s is for responses that end; a stream may last.
