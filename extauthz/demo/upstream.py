@@ -12,28 +12,32 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from h2corn import Config, Server
+from h2corn import Config
 
-from extauthz.lowering.address import TcpAddress, parse_address
+from extauthz.lowering.address import TcpAddress
+from extauthz.server.http_server import HttpServer
+from extauthz.server.sockets import listen
 
 _GRPC_HEADERS = [(b"content-type", b"application/grpc")]
 _GRPC_TRAILERS = [(b"grpc-status", b"0")]
 
 
+_CONFIG = Config(grpc=True, http1=True, access_log=False, lifespan="off")
+
+
 @asynccontextmanager
 async def echo_upstream() -> AsyncIterator[TcpAddress]:
     """Serve the echo for as long as the block lasts; yields its address."""
-    config = Config(bind=("127.0.0.1:0",), grpc=True, http1=True, access_log=False, lifespan="off")
-    server = Server(_echo, config)
+    socket = listen(TcpAddress("127.0.0.1", 0))
+    server = HttpServer(_echo, [socket], _CONFIG)
     # Awaited below, on every way out. A TaskGroup would wrap the block's own exceptions into a group.
-    serving = asyncio.ensure_future(server.serve())
+    serving = asyncio.ensure_future(server.run())
     try:
-        await server.wait_started()
-        address = parse_address(server.addresses[0])
-        assert isinstance(address, TcpAddress)  # noqa: S101 - bound above
-        yield address
+        await server.started()
+        assert isinstance(socket.address, TcpAddress)  # noqa: S101 - bound above
+        yield socket.address
     finally:
-        server.shutdown()
+        server.stop()
         await serving
 
 

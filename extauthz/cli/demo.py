@@ -1,0 +1,125 @@
+"""`extauthz demo`: the policies/shop set in front of a real Envoy, and what it makes of each request of a table."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import signal
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from extauthz.cli import EXIT_NEGATIVE
+from extauthz.cli.render import OutputFormat, console, count, print_json, print_table
+
+if TYPE_CHECKING:
+    from extauthz.demo.run import Demo
+    from extauthz.demo.table import DemoRequest, Outcome
+
+_COLUMNS = ("", "request", "caller", "expected", "actual", "reason", "decided by", "x-user upstream")
+
+
+def demo(
+    *,
+    hold: Annotated[bool, typer.Option("--hold", help="Keep everything up, with curl lines, until Ctrl-C.")] = False,
+    output: Annotated[OutputFormat, typer.Option("--format", help="How to print the table.")] = OutputFormat.TEXT,
+) -> int:
+    """Run real Envoy, an issuer, an upstream and the service on free ports, and requests through them.
+
+    The policy is the example set `shop`. Exit 0 when every request comes out as expected, 2 when one does not.
+    """
+    started = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory(prefix="extauthz-demo-") as directory:
+            outcomes = asyncio.run(_run(Path(directory), started, output, hold=hold))
+    except asyncio.CancelledError:
+        return 128 + signal.SIGTERM
+    return EXIT_NEGATIVE if any(outcome.differences for outcome in outcomes) else 0
+
+
+async def _run(directory: Path, started: float, output: OutputFormat, *, hold: bool) -> Sequence[Outcome]:
+    from extauthz.demo.run import running_demo
+    from extauthz.demo.table import REQUESTS
+
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - asyncio.run made it
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)  # as Ctrl-C: what was started is stopped
+    async with running_demo(directory, time.time) as demo:  # noqa: TID251 - the command hands the clock on
+        ready_seconds = time.monotonic() - started
+        outcomes = await demo.send(REQUESTS)
+        if output is OutputFormat.JSON:
+            print_json(_as_json(outcomes, ready_seconds))
+        else:
+            _print_outcomes(outcomes, ready_seconds)
+        if hold:
+            _print_curl_lines(demo, [outcome.request for outcome in outcomes])
+            stop = asyncio.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stop.set)
+            await stop.wait()
+    return outcomes
+
+
+def _print_outcomes(outcomes: Sequence[Outcome], ready_seconds: float) -> None:
+    out = console()
+    print_table(_COLUMNS, [_row(outcome) for outcome in outcomes], out)
+    wrong = sum(bool(outcome.differences) for outcome in outcomes)
+    verdict = f"{wrong} not as expected" if wrong else "all as expected"
+    out.print(
+        f"{count(len(outcomes), 'request')}, {verdict}; ready after {ready_seconds:.1f} s",
+        style="bold red" if wrong else "bold green",
+    )
+
+
+def _row(outcome: Outcome) -> Sequence[str | Text]:
+    request, actual, expected = outcome.request, outcome.actual, outcome.request.expected
+    caller = "anonymous" if request.caller is None else request.caller.label or request.caller.name
+    allowed = actual.status in {"200", "grpc 0"}
+    return [
+        Text("no", style="bold red") if outcome.differences else Text("ok", style="green"),
+        f"{request.method} {request.path}",
+        f"{caller} ({request.note})" if request.note else caller,
+        expected.status,
+        Text(actual.status, style="green" if allowed else "yellow"),
+        _compare(expected.reason or "", actual.reason or ""),
+        _compare(", ".join(expected.policies), ", ".join(actual.policies)),
+        _compare(expected.user or "", actual.user or ""),
+    ]
+
+
+def _compare(expected: str, actual: str) -> str | Text:
+    return actual if expected == actual else Text(f"{actual or 'nothing'}, not {expected or 'nothing'}", style="red")
+
+
+def _as_json(outcomes: Sequence[Outcome], ready_seconds: float) -> dict[str, object]:
+    return {
+        "ok": not any(outcome.differences for outcome in outcomes),
+        "ready_seconds": round(ready_seconds, 3),
+        "requests": [
+            {
+                "method": outcome.request.method,
+                "path": outcome.request.path,
+                "caller": None if outcome.request.caller is None else outcome.request.caller.name,
+                "note": outcome.request.note,
+                "expected": dataclasses.asdict(outcome.request.expected),
+                "actual": dataclasses.asdict(outcome.actual),
+                "differences": list(outcome.differences),
+            }
+            for outcome in outcomes
+        ],
+    }
+
+
+def _print_curl_lines(demo: Demo, requests: Sequence[DemoRequest]) -> None:
+    out = console(stderr=True)
+    out.print(f"\nEnvoy at http://{demo.proxy}, its access log in {demo.access_log}; Ctrl-C ends it. Try:\n")
+    for request in requests:
+        if not request.is_grpc:
+            out.print(f"# {request.expected.status} {request.expected.reason or ''}".rstrip())
+            out.print(demo.curl(request) + "\n")

@@ -1,0 +1,140 @@
+"""`extauthz envoy`: configuration for an Envoy that asks the authorizer, and an Envoy to run it."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from extauthz.cli.render import console, print_diagnostics
+from extauthz.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from extauthz.lowering.document import JsonObject
+    from extauthz.model.policy import PolicySet
+
+envoy_app = typer.Typer(name="envoy", help="Configure Envoy to ask the authorizer, and run it.", no_args_is_help=True)
+
+_AUTHORIZER = "127.0.0.1:9000"  # where `extauthz serve` listens unless told otherwise
+_LISTEN = "127.0.0.1:10000"
+
+
+class Mode(StrEnum):
+    """How Envoy enforces the policy."""
+
+    CHECK = "check"
+    """It asks the authorizer about every request (ext_authz)."""
+
+
+Values = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="What ${NAME} in providers and hosts stands for: a YAML map.")
+]
+Authorizer = Annotated[str, typer.Option("--authz", metavar="ADDR", help="Where the authorizer listens.")]
+Upstream = Annotated[
+    str | None, typer.Option(metavar="ADDR", help="What the proxy stands in front of: HTTP/1.1, and HTTP/2 for gRPC.")
+]
+Listen = Annotated[str, typer.Option(metavar="ADDR", help="Where the proxy listens.")]
+Admin = Annotated[
+    str | None,
+    typer.Option(metavar="ADDR", help="Envoy's administration interface, which controls it: off unless given."),
+]
+
+
+@envoy_app.command("config")
+def config(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Policy files and folders: one set.")],
+    *,
+    mode: Annotated[Mode, typer.Option(help="How Envoy enforces the policy.")] = Mode.CHECK,  # noqa: ARG001 - just one
+    authz: Authorizer = _AUTHORIZER,
+    upstream: Upstream = None,
+    listen: Listen = _LISTEN,
+    admin: Admin = None,
+    values: Values = None,
+    snippet: Annotated[
+        bool, typer.Option("--snippet", help="Only what goes into a configuration that exists, instead of a whole one.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here.")] = None,
+) -> None:
+    """Print Envoy's configuration for a policy set, as JSON.
+
+    A whole one (a front proxy in clear text), or with --snippet its parts: `http_filters` go before the router (and
+    after a cors filter), `http_connection_manager` are fields to set beside them, `clusters` to add.
+    """
+    from extauthz.lowering.address import parse_address
+    from extauthz.lowering.bootstrap import snippet as lower_snippet
+    from extauthz.lowering.document import render
+
+    if snippet:
+        document = lower_snippet(_load(paths, values), authorizer=parse_address(authz))
+    else:
+        document = _front_proxy(paths, values, authz=authz, upstream=upstream, listen=listen, admin=admin)
+    if output is None:
+        typer.echo(render(document), nl=False)
+    else:
+        output.write_text(render(document), encoding="utf-8")
+
+
+@envoy_app.command("run")
+def run(
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH...", help="Policy files: one set.")] = None,
+    *,
+    config_file: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="Envoy's configuration, instead of PATHs.")
+    ] = None,
+    authz: Authorizer = _AUTHORIZER,
+    upstream: Upstream = None,
+    listen: Listen = _LISTEN,
+    admin: Admin = None,
+    values: Values = None,
+    log_level: Annotated[str, typer.Option(metavar="LEVEL", help="Envoy's own log.")] = "warning",
+) -> None:
+    """Run the embedded Envoy: with a configuration file, or with what `envoy config` prints for PATHs.
+
+    The access log is on standard output. The authorizer is another process: `extauthz serve PATH...`.
+    """
+    from extauthz.demo.envoy import envoy_binary
+    from extauthz.lowering.document import render
+
+    if bool(paths) == (config_file is not None):
+        raise ConfigurationError("give either PATHs or --config FILE")
+    if config_file is not None:
+        if not config_file.is_file():
+            raise ConfigurationError(f"--config {config_file}: there is no such file")
+        arguments = ["--config-path", str(config_file)]
+    else:
+        document = _front_proxy(paths or [], values, authz=authz, upstream=upstream, listen=listen, admin=admin)
+        arguments = ["--config-yaml", render(document)]  # JSON is YAML, and this needs no file
+    _replace_process([str(envoy_binary()), *arguments, "--log-level", log_level, "--disable-hot-restart"])
+
+
+def _front_proxy(
+    paths: list[Path], values: Path | None, *, authz: str, upstream: str | None, listen: str, admin: str | None
+) -> JsonObject:
+    from extauthz.lowering.address import parse_address
+    from extauthz.lowering.bootstrap import front_proxy
+
+    if upstream is None:
+        raise ConfigurationError("--upstream ADDR is missing: what does the proxy stand in front of?")
+    return front_proxy(
+        _load(paths, values),
+        authorizer=parse_address(authz),
+        upstream=parse_address(upstream),
+        listen=parse_address(listen),
+        admin=None if admin is None else parse_address(admin),
+    )
+
+
+def _load(paths: list[Path], values: Path | None) -> PolicySet:
+    from extauthz.sources.policy_files import load
+
+    parsed = load([str(path) for path in paths], values_file=None if values is None else str(values)).parsed
+    print_diagnostics(parsed.warnings, console(stderr=True))
+    return parsed.policy_set
+
+
+def _replace_process(command: list[str]) -> NoReturn:
+    """Become Envoy: signals, standard streams and the exit status are its own."""
+    os.execv(command[0], command)  # noqa: S606 - no shell
