@@ -61,12 +61,15 @@ class VerifiedTokens:
 
     def __init__(self, capacity: int = 10_000) -> None:
         self._tokens: LruCache[VerifiedToken] = LruCache(capacity)
+        self.verifications = 0
+        """Tokens that had to be verified, for metrics."""
 
     def get(self, token_digest: bytes, scope: bytes) -> VerifiedToken | None:
         """What is known of the token under this scope (see `scope_of`)."""
         return self._tokens.get(token_digest + scope)
 
     def put(self, token_digest: bytes, scope: bytes, token: VerifiedToken) -> None:
+        self.verifications += 1
         self._tokens.put(token_digest + scope, token)
 
 

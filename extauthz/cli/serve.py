@@ -1,0 +1,57 @@
+"""`extauthz serve`: answer Envoy's calls under a policy set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PATH...", help="Policy files and folders: one set.", show_default=False),
+    ] = None,
+    listen: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDR", help="Where calls arrive: host:port or unix:/path; repeatable. [127.0.0.1:9000]"),
+    ] = None,
+    admin: Annotated[
+        str | None, typer.Option(metavar="ADDR", help="The private listener: probes, metrics. [127.0.0.1:9180]")
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keeps the last good key sets over restarts; created 0700.")
+    ] = None,
+    decision_log: Annotated[
+        str | None, typer.Option(metavar="FILE|stdout|off", help="A JSON line for every decision. [off]")
+    ] = None,
+    values: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What ${NAME} in providers and hosts stands for: a YAML map.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags and EXTAUTHZ_* win over it.")
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the settings that result, and exit.")
+    ] = False,
+) -> None:
+    """Answer Envoy's ext_authz calls; the policy is loaded again when its files change, or on SIGHUP."""
+    from extauthz.settings import load_settings, render_settings
+
+    given: dict[str, object] = {
+        "paths": paths or None,
+        "listen": listen or None,
+        "admin": admin,
+        "state": None if state is None else str(state),
+        "decision_log": decision_log,
+        "values": None if values is None else str(values),
+    }
+    flags = {name: value for name, value in given.items() if value is not None}
+    settings = load_settings(flags, None if config is None else str(config))
+    if print_config:
+        typer.echo(render_settings(settings), nl=False)
+        return
+    from extauthz.app import run_service
+
+    run_service(settings)

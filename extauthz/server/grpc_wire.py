@@ -1,0 +1,140 @@
+"""Unary gRPC over HTTP/2 as ASGI events (gRPC's PROTOCOL-HTTP2.md), pure but for `receive`.
+
+The events that are the same for every call are built once; h2corn only reads them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote
+
+Event: TypeAlias = dict[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Event]]
+Send: TypeAlias = Callable[[Event], Awaitable[None]]
+Metadata: TypeAlias = Mapping[bytes, bytes]
+"""A call's headers by lower-case name; of a repeated one the last value."""
+UnaryMethod: TypeAlias = Callable[[Metadata, Receive, Send], Awaitable[None]]
+
+PREFIX_LENGTH: Final = 5
+"""A message is preceded by its compressed flag, one byte, and its length, four bytes big-endian."""
+
+
+class GrpcStatus(IntEnum):
+    """The status codes that a transport itself answers with (google/rpc/code.proto)."""
+
+    OK = 0
+    NOT_FOUND = 5
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+
+
+class CallError(Exception):
+    """A call that breaks the protocol; answered with a status and no message."""
+
+    def __init__(self, status: GrpcStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class MessageTooLargeError(Exception):
+    """A message whose announced length is beyond the limit; nothing of it is kept."""
+
+
+class ClientGoneError(Exception):
+    """The stream was closed before its message was whole; nobody waits for an answer."""
+
+
+_CONTENT_TYPE = (b"content-type", b"application/grpc")
+
+RESPONSE_START: Final[Event] = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [_CONTENT_TYPE],
+    "trailers": True,
+}
+RESPONSE_TRAILERS: Final[Event] = {"type": "http.response.trailers", "headers": [(b"grpc-status", b"0")]}
+_EMPTY_BODY: Final[Event] = {"type": "http.response.body"}
+
+
+async def send_message(send: Send, message: bytes) -> None:
+    """Answer a call with one message and status OK."""
+    await send(RESPONSE_START)
+    await send({"type": "http.response.body", "body": b"\0" + len(message).to_bytes(4, "big") + message})
+    await send(RESPONSE_TRAILERS)
+
+
+async def send_status(send: Send, status: GrpcStatus, message: str) -> None:
+    """Answer a call with a status alone ("Trailers-Only"); `message` is percent-encoded as grpc-message asks."""
+    headers = [
+        _CONTENT_TYPE,
+        (b"grpc-status", str(int(status)).encode()),
+        (b"grpc-message", quote(message, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}").encode()),
+        # Sent whatever the status: a caller that compressed its message learns here what to use.
+        (b"grpc-accept-encoding", b"identity"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send(_EMPTY_BODY)
+
+
+async def send_http_status(send: Send, status: int) -> None:
+    """Answer a request that is no gRPC call at all."""
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send(_EMPTY_BODY)
+
+
+async def read_message(receive: Receive, max_bytes: int) -> bytes:
+    """The call's one message, uncompressed; what follows it is not waited for.
+
+    Raises:
+        CallError: compressed, cut short, or more than one message.
+        MessageTooLargeError: more than `max_bytes`, told by its prefix and not read.
+        ClientGoneError: the stream ended early.
+    """
+    event = await receive()
+    body: bytes = event.get("body", b"")
+    if len(body) < PREFIX_LENGTH or len(body) != PREFIX_LENGTH + int.from_bytes(body[1:PREFIX_LENGTH], "big"):
+        body = await _read_parts(receive, event, max_bytes)
+    if body[0]:
+        raise CallError(GrpcStatus.UNIMPLEMENTED, "compressed messages are not supported: send identity encoding")
+    if len(body) - PREFIX_LENGTH > max_bytes:
+        raise MessageTooLargeError
+    return body[PREFIX_LENGTH:]
+
+
+async def _read_parts(receive: Receive, event: Event, max_bytes: int) -> bytes:
+    """The prefix and the message, from a first event that is not exactly both."""
+    body = bytearray(event.get("body", b""))
+    wanted: int | None = None
+    while True:
+        if wanted is None and len(body) >= PREFIX_LENGTH:
+            wanted = PREFIX_LENGTH + int.from_bytes(body[1:PREFIX_LENGTH], "big")
+            if wanted > PREFIX_LENGTH + max_bytes:
+                raise MessageTooLargeError
+        if wanted is not None and len(body) >= wanted:
+            break
+        if event["type"] == "http.disconnect":
+            raise ClientGoneError
+        if not event.get("more_body", False):
+            raise CallError(GrpcStatus.INTERNAL, "the message is shorter than its prefix says")
+        event = await receive()
+        body += event.get("body", b"")
+    if len(body) > wanted:
+        raise CallError(GrpcStatus.INTERNAL, "more than one message in a unary call")
+    return bytes(body)
+
+
+_TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
+_UNIT_SECONDS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+
+
+@lru_cache(maxsize=256)
+def parse_timeout(value: bytes) -> float | None:
+    """The seconds that a grpc-timeout header grants; None when it is malformed and so grants nothing certain."""
+    match = _TIMEOUT.fullmatch(value)
+    if match is None:
+        return None
+    return int(match[1]) * _UNIT_SECONDS[match[2]]

@@ -1,0 +1,259 @@
+"""The operator's settings: flags, then `EXTAUTHZ_*`, then the --config file, then defaults.
+
+One flat tree whose names are the flags' names with `_` for `-`; validated once, then frozen. Constructing `Settings`
+reads nothing but its arguments; `load_settings` reads the environment and the file. Every problem is told at once, one
+line each, naming the flag, variable or file it came from; a secret's value is never in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+
+from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from extauthz.errors import ConfigurationError
+from extauthz.languages.policy_yaml.nodes import plain_value
+from extauthz.languages.policy_yaml.reader import read_document
+from extauthz.languages.policy_yaml.report import Report, did_you_mean
+from extauthz.lowering.address import Address, TcpAddress, UnixAddress, parse_address
+
+ENVIRONMENT_PREFIX: Final = "EXTAUTHZ_"
+MIN_KEY_BYTES: Final = 16
+"""Of the key of pseudonyms: enough that subjects cannot be confirmed by trying keys."""
+
+# Kubernetes puts variables for every service of the namespace into every container; a service called `extauthz`, or
+# `extauthz-admin`, makes them look like settings (kubernetes.io, "Discovering services", environment variables).
+_SERVICE_LINK = re.compile(
+    r"([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+_SERVICE_LINK_PORT = re.compile(r"([A-Z0-9_]+_)?PORT")
+_SERVICE_LINK_URL = re.compile(r"(tcp|udp|sctp)://.*")
+
+_NOT_SETTINGS: Final = frozenset({"CONFIG", "REQUIRE", "REFRESH_GOLDEN"})
+"""--config itself, and what the project's own test suite reads."""
+
+
+class Unavailable(StrEnum):
+    """How Envoy is told that a request could not be decided."""
+
+    DENY = "deny"
+    """A denial with 503, which nothing turns into an allow."""
+    ERROR = "error"
+    """An error: the filter's `failure_mode_allow` and `status_on_error` decide, so a caller may provoke an allow."""
+
+
+def _parse_address(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_address(value)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
+def _split_commas(value: object) -> object:
+    """Lists are written with commas where there is only text: in the environment."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+AddressSetting: TypeAlias = Annotated[Address, BeforeValidator(_parse_address), PlainSerializer(str)]
+FileName: TypeAlias = Annotated[str, Field(min_length=1)]
+
+
+class Settings(BaseSettings):
+    """Everything that `extauthz serve` can be told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        extra="forbid",
+        frozen=True,
+        enable_decoding=False,  # a list in the environment is written with commas, not as JSON
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
+    )
+
+    paths: Annotated[tuple[FileName, ...], BeforeValidator(_split_commas)] = Field(
+        min_length=1, description="Policy files and folders; together one policy set."
+    )
+    values: FileName | None = Field(default=None, description="YAML map of what ${NAME} stands for in the policy.")
+    listen: Annotated[tuple[AddressSetting, ...], BeforeValidator(_split_commas)] = Field(
+        default=(TcpAddress("127.0.0.1", 9000),),
+        min_length=1,
+        description="Where Envoy's calls arrive: host:port or unix:/path.",
+    )
+    admin: AddressSetting = Field(
+        default=TcpAddress("127.0.0.1", 9180),
+        description="The private listener: probes, metrics, and, if it is private indeed, /v1/policy and /v1/decide.",
+    )
+    admin_api: bool = Field(
+        default=True, description="Whether the private listener serves /v1/*; off loopback it must be false."
+    )
+    state: FileName | None = Field(
+        default=None, description="Folder, 0700, that keeps the last good key sets over restarts."
+    )
+    decision_log: FileName = Field(default="off", description="A file, `stdout` or `off`.")
+    decision_log_subject: Literal["plain", "hmac", "off"] = Field(
+        default="off", description="How the decision log names callers."
+    )
+    decision_log_key: SecretStr | None = Field(
+        default=None, description="Key of the pseudonyms in the decision log; needed for `hmac`."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="How the service's own log looks; `auto` is `console` on a terminal, else `json`."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severe events that are logged."
+    )
+    unavailable: Unavailable = Field(
+        default=Unavailable.DENY, description="How Envoy is told that a request could not be decided."
+    )
+    deadline_ms: int = Field(
+        default=150, ge=1, le=10_000, description="A decision's time; three quarters of the caller's, if that is less."
+    )
+    max_waiting: int = Field(default=2048, ge=1, le=1_000_000, description="Requests that may wait; more are refused.")
+    drain_delay_seconds: float = Field(
+        default=0.0, ge=0, le=600, description="After SIGTERM: how long to report not ready and still serve."
+    )
+    drain_timeout_seconds: float = Field(
+        default=10.0, gt=0, le=600, description="How long requests in flight may take to finish at the end."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings' signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only the arguments: `load_settings` has merged the other sources already."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.admin_api and not is_private(self.admin):
+            raise ValueError(
+                f"admin: {self.admin} is reachable from other machines, and /v1/policy and /v1/decide would be too: "
+                f"use a loopback address or unix:/path, or set admin_api: false ({ENVIRONMENT_PREFIX}ADMIN_API=false) "
+                "to serve only probes and metrics there"
+            )
+        if self.decision_log_subject == "hmac" and len(self.decision_log_secret) < MIN_KEY_BYTES:
+            raise ValueError(
+                f"decision_log_subject: hmac needs decision_log_key ({ENVIRONMENT_PREFIX}DECISION_LOG_KEY), "
+                f"at least {MIN_KEY_BYTES} bytes"
+            )
+        return self
+
+    @property
+    def decision_log_secret(self) -> bytes:
+        """The key of the pseudonyms; empty when there is none."""
+        return self.decision_log_key.get_secret_value().encode() if self.decision_log_key else b""
+
+
+def is_private(address: Address) -> bool:
+    """Whether only this machine reaches it: a loopback address, `localhost`, or a Unix socket."""
+    if isinstance(address, UnixAddress):
+        return True
+    return address.host == "localhost" or (address.is_literal and ip_address(address.host).is_loopback)
+
+
+def load_settings(flags: Mapping[str, object], config_file: str | None = None) -> Settings:
+    """Merge flags, environment, file and defaults.
+
+    Args:
+        flags: what was given on the command line, by setting.
+        config_file: --config; without it, `EXTAUTHZ_CONFIG`.
+
+    Raises:
+        ConfigurationError: a line for each problem.
+    """
+    config_file = config_file or os.environ.get(f"{ENVIRONMENT_PREFIX}CONFIG")
+    from_file = _read_config(config_file) if config_file else {}
+    from_environment = EnvSettingsSource(Settings)()
+    origins = {
+        **dict.fromkeys(from_file, str(config_file)),
+        **{name: f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in from_environment},
+        **{name: _flag(name) for name in flags},
+    }
+    problems = [*_unknown_variables(), *_unknown_keys(from_file, str(config_file))]
+    known = {name: value for name, value in from_file.items() if name in Settings.model_fields}
+    try:
+        settings = Settings(**{**known, **from_environment, **flags})
+    except ValidationError as error:
+        problems += [_describe(details, origins) for details in error.errors(include_url=False, include_input=False)]
+    else:
+        if not problems:
+            return settings
+    raise ConfigurationError("\n".join(problems))
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"--config {path}: {error.strerror}: name a YAML file that can be read") from None
+    report = Report()
+    node = read_document(path, content, report)
+    if report.has_errors or node is None:
+        found = report.diagnostics([] if node is None else [node])
+        raise ConfigurationError("\n".join(f"{finding.span}: {finding.message}" for finding in found))
+    value = plain_value(node)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{path}: settings are a YAML map, as in `decision_log: stdout`")
+    return value
+
+
+def _unknown_keys(from_file: Mapping[str, object], path: str) -> Iterator[str]:
+    for name in from_file:
+        if name not in Settings.model_fields:
+            yield f"{path}: unknown setting '{name}': {_hint(name)}"
+
+
+def _unknown_variables() -> Iterator[str]:
+    """Variables of ours that set nothing: a misspelt setting must not be silently off."""
+    for variable, value in sorted(os.environ.items()):
+        name = variable.removeprefix(ENVIRONMENT_PREFIX)
+        if name == variable or name in _NOT_SETTINGS or name.lower() in Settings.model_fields:
+            continue
+        if _SERVICE_LINK.fullmatch(name) or (_SERVICE_LINK_PORT.fullmatch(name) and _SERVICE_LINK_URL.match(value)):
+            continue
+        yield f"{variable}: unknown setting: {_hint(name.lower())}"
+
+
+def _hint(name: str) -> str:
+    return did_you_mean(name, Settings.model_fields) or "`extauthz serve --print-config` shows all of them"
+
+
+def _describe(details: ErrorDetails, origins: Mapping[str, str]) -> str:
+    message = details["msg"].removeprefix("Value error, ")
+    if not details["loc"]:
+        return message  # it names the settings itself
+    name = str(details["loc"][0])
+    if details["type"] == "missing":
+        return f"{name} is missing: name at least one policy file or folder"
+    origin = origins.get(name, name)
+    return f"{origin}: {name}: {message}" if origin == name or "/" in origin else f"{origin}: {message}"
+
+
+def _flag(name: str) -> str:
+    return "PATH" if name == "paths" else f"--{name.replace('_', '-')}"
+
+
+def render_settings(settings: Settings) -> str:
+    """The settings as a YAML file that would give them again; secrets are masked."""
+    lines = []
+    for name, value in settings.model_dump(mode="json").items():
+        lines += [f"# {Settings.model_fields[name].description}", f"{name}: {json.dumps(value)}"]
+    return "\n".join(lines) + "\n"

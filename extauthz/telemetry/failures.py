@@ -1,0 +1,34 @@
+"""Unexpected failures in the log: each kind once, with its traceback, however often a request provokes it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from extauthz.telemetry.logging import Logger
+
+_MAX_KINDS: Final = 100
+
+
+class FailureReporter:
+    """Logs an exception the first time one of its type comes from its place; counts the others."""
+
+    def __init__(self, logger: Logger) -> None:
+        self._logger = logger
+        self._seen: dict[tuple[type[BaseException], str, int], int] = {}
+
+    def __call__(self, error: Exception) -> None:
+        kind = (type(error), *_place(error))
+        if kind in self._seen:
+            self._seen[kind] += 1
+        elif len(self._seen) < _MAX_KINDS:
+            self._seen[kind] = 1
+            self._logger.error(
+                "internal_error", answered="503, denied", note="the same failure is not logged again", exc_info=error
+            )
+
+
+def _place(error: BaseException) -> tuple[str, int]:
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return (traceback.tb_frame.f_code.co_filename, traceback.tb_lineno) if traceback else ("", 0)

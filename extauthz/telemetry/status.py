@@ -1,0 +1,75 @@
+"""The state of the service, as probes, metrics and the policy endpoint report it. Plain values, one writer (app.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from extauthz.model.policy import PolicySet
+from extauthz.model.source import Diagnostic
+
+
+@dataclass(frozen=True, slots=True)
+class ServedPolicy:
+    """The policy set in force. Times are seconds since the epoch."""
+
+    policy_set: PolicySet
+    warnings: tuple[Diagnostic, ...]
+    loaded_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class FailedLoad:
+    """Why the latest load left the last good set in force."""
+
+    message: str
+    at: float
+
+
+class KeySetState(StrEnum):
+    """What a provider's tokens can be verified with."""
+
+    CURRENT = "current"
+    STALE = "stale"
+    """They should have been fetched again; while they are not too old, they are used."""
+    MISSING = "missing"
+    """Its tokens are answered with 503 until keys arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySetStatus:
+    """One remote key set. `fetched_at` is seconds since the epoch, None before the first success."""
+
+    state: KeySetState
+    fetched_at: float | None
+    failures: int
+    """Failed fetches since the start."""
+
+
+@dataclass(slots=True)
+class ServiceStatus:
+    """Everything there is to know, mutable."""
+
+    read_key_sets: Callable[[], Mapping[str, KeySetStatus]]
+    """The remote key sets as they stand at this moment, by provider."""
+    policy: ServedPolicy | None = None
+    failed_load: FailedLoad | None = None
+    """None when the latest load succeeded."""
+    failed_loads: int = 0
+    is_draining: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests are decided by a policy, and will be."""
+        return self.policy is not None and not self.is_draining
+
+    @property
+    def key_sets(self) -> Mapping[str, KeySetStatus]:
+        return self.read_key_sets()
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """What does not work although the service does: a reload that failed, key sets not current."""
+        named = [f"key_set:{name}" for name, k in sorted(self.key_sets.items()) if k.state is not KeySetState.CURRENT]
+        return (*(("policy_reload",) if self.failed_load else ()), *named)
