@@ -21,8 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from extauthz.authn.provider import check_provider_keys
 from extauthz.errors import ConfigurationError, PolicyError
 from extauthz.languages.policy_yaml import ParsedSet, SourceText, parse_policy_set
+from extauthz.languages.policy_yaml.codes import Code
+from extauthz.languages.policy_yaml.nodes import Document
+from extauthz.model.source import Diagnostic
 from extauthz.sources.values import parse_values
 
 MAX_FILE_BYTES = 32 * 1024 * 1024
@@ -112,6 +116,7 @@ class PolicyFiles:
             values = self._values(contents)
             sources = [SourceText(name, content) for name, content in sorted(contents.sources.items())]
             parsed = parse_policy_set(sources, read_file=read_file, values=values)
+            _check_keys(parsed, contents.sources)
         except (PolicyError, ConfigurationError) as error:
             self.references = frozenset(referenced)
             return Attempt(error, _digest({**contents.files, **referenced}))
@@ -132,6 +137,27 @@ class PolicyFiles:
         if self.values_file is None:
             return {}
         return parse_values(self.values_file, contents.files[self.values_file])
+
+
+def _check_keys(parsed: ParsedSet, sources: Mapping[str, bytes]) -> None:
+    """Refuse providers whose keys no token could, or should, be verified with.
+
+    Raises:
+        PolicyError: with a diagnostic for each problem, at its provider.
+    """
+    problems = [
+        Diagnostic(
+            span=provider.span,
+            code=Code.KEY_SET,
+            message=f"provider {provider.name!r}: {problem}",
+            path=f"providers.{provider.name}",
+            source_line=Document(provider.span.file, sources[provider.span.file].decode()).line(provider.span.line),
+        )
+        for provider in parsed.policy_set.providers
+        for problem in check_provider_keys(provider)
+    ]
+    if problems:
+        raise PolicyError(problems)
 
 
 @dataclass(frozen=True, slots=True)
