@@ -1,0 +1,93 @@
+"""Findings about a policy set, collected: an author sees everything that is wrong at once, each at its place.
+
+A message never carries raw text of the policy into a terminal: what is quoted goes through `quoted`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from extauthz.languages.policy_yaml.codes import Code
+from extauthz.languages.policy_yaml.nodes import AnyNode, Document, yaml_paths
+from extauthz.model.source import Diagnostic, Severity, Span
+
+_LONGEST_QUOTE = 80
+_LONGEST_SOURCE_LINE = 400
+
+
+def quoted(text: str) -> str:
+    """A text of the policy for a message: in quotes, on one line, without control characters, not endless."""
+    shown = text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…"
+    return "'" + "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown) + "'"
+
+
+def listed(texts: Iterable[str], conjunction: str = "or") -> str:
+    """`'a', 'b' or 'c'`."""
+    *head, last = [quoted(text) for text in texts]
+    return f"{', '.join(head)} {conjunction} {last}" if head else last
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint at the known word that this one resembles, else at the few known ones; empty when there are many."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word[:_LONGEST_QUOTE], known, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {quoted(close[0])}?"
+    return f"known here: {', '.join(known)}" if 0 < len(known) <= 12 else ""
+
+
+class Report:
+    """All findings of one parse."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[Diagnostic, AnyNode | None]] = []
+        self._documents: dict[str, Document] = {}
+        self.has_errors = False
+
+    def know(self, document: Document) -> None:
+        """Lets findings show lines of this document."""
+        self._documents[document.path] = document
+
+    def error(self, code: Code, place: AnyNode | Span, message: str, hint: str = "", *, at: Span | None = None) -> None:
+        """A finding that keeps the set from being served; `at` is a closer place within the node."""
+        self.has_errors = True
+        self._add(code, place, message, hint, Severity.ERROR, at)
+
+    def warning(
+        self, code: Code, place: AnyNode | Span, message: str, hint: str = "", *, at: Span | None = None
+    ) -> None:
+        """A finding that does not."""
+        self._add(code, place, message, hint, Severity.WARNING, at)
+
+    def _add(
+        self, code: Code, place: AnyNode | Span, message: str, hint: str, severity: Severity, at: Span | None
+    ) -> None:
+        node = None if isinstance(place, Span) else place
+        span = at or (place if isinstance(place, Span) else place.span)
+        self._found.append((Diagnostic(span, code.value, message, severity, hint=hint), node))
+
+    def diagnostics(self, roots: Sequence[AnyNode]) -> tuple[Diagnostic, ...]:
+        """The findings, sorted, with their YAML paths and source lines, each once."""
+        paths = yaml_paths(roots, {id(node) for _, node in self._found if node is not None})
+        complete = {
+            (found.span, found.code, found.message): Diagnostic(
+                found.span,
+                found.code,
+                found.message,
+                found.severity,
+                path=paths.get(id(node), ""),
+                hint=found.hint,
+                source_line=self._source_line(found.span),
+            )
+            for found, node in self._found
+        }
+        return tuple(sorted(complete.values()))
+
+    def _source_line(self, span: Span) -> str:
+        document = self._documents.get(span.file)
+        line = document.line(span.line) if document else ""
+        if len(line) > _LONGEST_SOURCE_LINE:
+            return ""
+        # One column each, so that the caret stands where it should.
+        return "".join(c if c.isprintable() else " " for c in line).rstrip()

@@ -1,0 +1,141 @@
+"""Rules: their keys become conditions, ANDed.
+
+A rule's id is `<scope>.<kind>.<name or position>`: the scope is the route's name, the group's name or prefix, or `set`;
+a rule without a name has its position in its list, from 0. So `order.allow.owner`, `/admin.require.0`,
+`set.deny.suspended`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from extauthz.languages.cel import CelCondition
+from extauthz.languages.policy_yaml.codes import Code
+from extauthz.languages.policy_yaml.conditions import Conditions
+from extauthz.languages.policy_yaml.language import RuleText
+from extauthz.languages.policy_yaml.networks import read_networks, read_workloads
+from extauthz.languages.policy_yaml.nodes import Scalar
+from extauthz.languages.policy_yaml.report import Report, did_you_mean, quoted
+from extauthz.languages.policy_yaml.roles import Grants
+from extauthz.languages.policy_yaml.shapes import texts
+from extauthz.model.decision import PolicyId
+from extauthz.model.policy import (
+    Anyone,
+    Authenticated,
+    ConditionKey,
+    GroupIs,
+    ProviderIs,
+    RemoteIpIs,
+    Role,
+    RoleIs,
+    Rule,
+    RuleKind,
+    ScopeIs,
+    SubjectIs,
+    When,
+    WorkloadIs,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRule:
+    """A rule with the text that it came from."""
+
+    rule: Rule
+    text: RuleText
+
+    @property
+    def when(self) -> CelCondition | None:
+        """Its CEL condition, if it has one that compiles."""
+        compiled = (c.condition for c in self.rule.conditions if isinstance(c, When))
+        return next((condition for condition in compiled if isinstance(condition, CelCondition)), None)
+
+
+class RuleReader:
+    """Reads the rules of a set."""
+
+    def __init__(
+        self,
+        roles: Mapping[str, Role],
+        providers: Sequence[str],
+        trust_domains: Sequence[str],
+        conditions: Conditions,
+        report: Report,
+    ) -> None:
+        self._roles = roles
+        self._grants = Grants(roles)
+        self._providers = providers
+        self._trust_domains = trust_domains
+        self._conditions = conditions
+        self._report = report
+        self.all: list[WrittenRule] = []
+        """Every rule that was read, each once."""
+        self._ids: dict[PolicyId, RuleText] = {}
+        self._readers: dict[str, Callable[[RuleText], ConditionKey | None]] = {
+            "anyone": lambda _: Anyone(),
+            "authenticated": lambda _: Authenticated(),
+            "role": lambda rule: self._role(rule.role or ()),
+            "permission": lambda rule: self._permission(rule.permission or ()),
+            "scope": lambda rule: ScopeIs(texts(rule.scope)),
+            "group": lambda rule: GroupIs(texts(rule.group)),
+            "subject": lambda rule: SubjectIs(texts(rule.subject)),
+            "provider": lambda rule: self._provider(rule.provider or ()),
+            "workload": lambda rule: WorkloadIs(read_workloads(rule.workload or (), trust_domains, report)),
+            "remote_ip": lambda rule: RemoteIpIs(read_networks(rule.remote_ip or (), report), direct=False),
+            "direct_remote_ip": lambda rule: RemoteIpIs(
+                read_networks(rule.direct_remote_ip or (), report), direct=True
+            ),
+            "when": lambda rule: self._when(rule.when),
+        }
+
+    def read(self, written: Iterable[RuleText] | None, kind: RuleKind, scope: str) -> tuple[WrittenRule, ...]:
+        """The rules of one list."""
+        rules = tuple(self._rule(text, kind, scope, index) for index, text in enumerate(written or ()))
+        self.all.extend(rules)
+        return rules
+
+    def _rule(self, text: RuleText, kind: RuleKind, scope: str, index: int) -> WrittenRule:
+        name = text.name.text if text.name is not None else str(index)
+        rule_id = PolicyId(f"{scope}.{kind.value}.{name}")
+        first = self._ids.setdefault(rule_id, text)
+        if first is not text:
+            place = text.name or text.owner
+            message = f"the rule at {first.owner.span} is called {quoted(rule_id)} as well"
+            self._report.error(Code.DUPLICATE_NAME, place, message, "give it another name")
+        written = [key for key in text.node.entries if key != "name"]
+        if not written:
+            hint = f"write one of {', '.join(self._readers)}"
+            self._report.error(Code.NO_CONDITION, text.owner, "the rule has no condition", hint)
+        read = [self._readers[key](text) for key in written if key in self._readers]
+        return WrittenRule(Rule(rule_id, kind, tuple(c for c in read if c is not None), text.node.span), text)
+
+    def _role(self, names: Sequence[Scalar]) -> RoleIs:
+        for scalar in names:
+            if scalar.text not in self._roles:
+                hint = did_you_mean(scalar.text, self._roles)
+                self._report.error(Code.UNKNOWN_ROLE, scalar, f"there is no role {quoted(scalar.text)}", hint)
+        return RoleIs(frozenset(texts(names)))
+
+    def _permission(self, names: Sequence[Scalar]) -> RoleIs:
+        for scalar in names:
+            if "*" in scalar.text:
+                message = f"a rule asks for one permission, and {quoted(scalar.text)} is a wildcard"
+                self._report.error(Code.PERMISSION, scalar, message, "roles have wildcards, rules name permissions")
+            elif not self._grants.roles_for(scalar.text):
+                hint = did_you_mean(scalar.text, self._grants.permissions)
+                self._report.warning(Code.NOT_GRANTED, scalar, f"no role grants {quoted(scalar.text)}", hint)
+        permissions = texts(names)
+        roles = frozenset(role for permission in permissions for role in self._grants.roles_for(permission))
+        return RoleIs(roles, permissions)
+
+    def _provider(self, names: Sequence[Scalar]) -> ProviderIs:
+        for scalar in names:
+            if scalar.text not in self._providers:
+                hint = did_you_mean(scalar.text, self._providers)
+                self._report.error(Code.UNKNOWN_PROVIDER, scalar, f"there is no provider {quoted(scalar.text)}", hint)
+        return ProviderIs(texts(names))
+
+    def _when(self, text: Scalar | None) -> When | None:
+        condition = self._conditions.compile(text) if text is not None else None
+        return When(condition) if condition is not None else None

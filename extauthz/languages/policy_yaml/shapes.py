@@ -1,0 +1,427 @@
+"""The vocabulary in which the language is described: what may stand at a place.
+
+A shape does two things from one description: it reads a node into a typed value, reporting what does not fit, and it
+gives the JSON Schema of what it reads. A shape that cannot read a node reports why and gives None; whatever holds it
+goes on without it, so that one mistake never hides another. Null and the empty list are refused everywhere: each could
+be read as nothing or as everything.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, TypeAlias, TypeVar, cast, overload
+
+from extauthz.languages.policy_yaml.codes import Code
+from extauthz.languages.policy_yaml.nodes import AnyNode, Fields, Items, Scalar, kind_of, plain_value
+from extauthz.languages.policy_yaml.report import Report, did_you_mean, listed, quoted
+from extauthz.model.access import JsonValue
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+R = TypeVar("R", bound="Record")
+R_co = TypeVar("R_co", bound="Record", covariant=True)
+JsonSchema: TypeAlias = dict[str, object]
+Definitions: TypeAlias = dict[str, JsonSchema]
+
+_VALUE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+@dataclass(slots=True)
+class Reading:
+    """What reading needs besides the node: where findings go, and what `${NAME}` stands for."""
+
+    report: Report
+    values: Mapping[str, str]
+    used_values: set[str] = field(default_factory=set)
+
+    def substitute(self, scalar: Scalar) -> Scalar:
+        """The scalar with each `${NAME}` replaced; one that has no value is reported."""
+        if "${" not in scalar.text or not isinstance(scalar.value, str):
+            return scalar
+        for match in _VALUE.finditer(scalar.text):
+            if match[1] not in self.values:
+                message = f"there is no value for {quoted(match[0])}"
+                hint = did_you_mean(match[1], self.values) or "give it in the file of --values"
+                self.report.error(Code.VALUE_UNRESOLVED, scalar, message, hint)
+            self.used_values.add(match[1])
+        text = _VALUE.sub(lambda match: self.values.get(match[1], match[0]), scalar.text)
+        # Not the source text any more: nothing is to be located within it.
+        return Scalar(scalar.document, scalar.line, scalar.column, text, text, "$")
+
+
+class Shape(ABC, Generic[T_co]):
+    """What may stand at a place."""
+
+    @abstractmethod
+    def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> T_co | None:
+        """The value, or None after reporting; `owner` is where a missing key is reported, by default the node."""
+
+    @abstractmethod
+    def schema(self, definitions: Definitions) -> JsonSchema:
+        """The JSON Schema (2020-12); schemas of records go into `definitions`."""
+
+
+def refuse_kind(node: AnyNode, reading: Reading, expected: str, hint: str = "") -> None:
+    """Reports a value of the wrong type."""
+    if isinstance(node, Scalar) and node.value is None:
+        reading.report.error(Code.EMPTY, node, f"nothing stands here; {expected} is needed", "or remove the key")
+        return
+    if not hint and isinstance(node, Scalar) and expected.startswith("text"):
+        hint = f"put it into quotes: '{node.text}'" if node.text.isprintable() else "put it into quotes"
+    reading.report.error(Code.WRONG_TYPE, node, f"{expected} is needed here, not {kind_of(node)}", hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Text(Shape[Scalar]):
+    """A text; of a form, when it has a `pattern` (its description, `form`, is used in messages)."""
+
+    pattern: str = ""
+    form: str = ""
+    substitutes: bool = False
+    """Whether `${NAME}` is replaced here; elsewhere it is refused."""
+    is_code: bool = False
+    """Whether it is source text of another language, where `${` means nothing to us."""
+
+    def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> Scalar | None:
+        del owner
+        if not isinstance(node, Scalar) or not isinstance(node.value, str):
+            refuse_kind(node, reading, "text")
+            return None
+        if self.substitutes:
+            node = reading.substitute(node)
+        elif not self.is_code and (misplaced := _VALUE.search(node.text)):
+            message = f"{quoted(misplaced[0])} is not replaced here: values are for providers and hosts"
+            reading.report.error(Code.VALUE_MISPLACED, node, message)
+            return None
+        if not node.text.strip():
+            reading.report.error(Code.EMPTY, node, "the text is empty", "write a text, or remove the key")
+            return None
+        if self.pattern and not re.fullmatch(self.pattern, node.text):
+            reading.report.error(Code.MALFORMED, node, f"{quoted(node.text)} is not {self.form}")
+            return None
+        return node
+
+    def schema(self, definitions: Definitions) -> JsonSchema:
+        del definitions
+        constraint: JsonSchema = {"pattern": f"^(?:{self.pattern})$"} if self._has_fixed_form else {"minLength": 1}
+        return {"type": "string", **constraint}
+
+    @property
+    def _has_fixed_form(self) -> bool:
+        return bool(self.pattern) and not self.substitutes
+
+
+@dataclass(frozen=True, slots=True)
+class Number(Shape[Scalar]):
+    """One whole number, of those that are known."""
+
+    known: tuple[int, ...]
+    code: Code
+
+    def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> Scalar | None:
+        del owner
+        if not isinstance(node, Scalar) or type(node.value) is not int:
+            refuse_kind(node, reading, f"the number {self.known[-1]}")
+            return None
+        if node.value not in self.known:
+            known = ", ".join(map(str, self.known))
+            reading.report.error(self.code, node, f"{node.value} is not known here", f"known here: {known}")
+            return None
+        return node
+
+    def schema(self, definitions: Definitions) -> JsonSchema:
+        del definitions
+        return {"enum": list(self.known)}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag(Shape[Scalar]):
+    """`true`, and where it may be switched off, `false`."""
+
+    may_be_false: bool = True
+
+    def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> Scalar | None:
+        del owner
+        if not isinstance(node, Scalar) or not isinstance(node.value, bool):
+            refuse_kind(node, reading, "true or false" if self.may_be_false else "true")
+            return None
+        if not node.value and not self.may_be_false:
+            reading.report.error(Code.NOT_A_CHOICE, node, "only true can be written here", "remove the key")
+            return None
+        return node
+
+    def schema(self, definitions: Definitions) -> JsonSchema:
+        del definitions
+        return {"type": "boolean"} if self.may_be_false else {"const": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(Shape[Scalar]):
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> Scalar | None:
+        del owner
+        if not isinstance(node, Scalar) or not isinstance(node.value, str):
+            refuse_kind(node, reading, listed(self.words))
+            return None
+        if node.text not in self.words:
+            message = f"{listed(self.words)} is needed here, not {quoted(node.text)}"
+            reading.report.error(Code.NOT_A_CHOICE, node, message, did_you_mean(node.text, self.words))
+            return None
+        return node
+
+    def schema(self, definitions: Definitions) -> JsonSchema:
+        del definitions
+        return {"enum": list(self.words)}
+
+
+@dataclass(frozen=True, slots=True)
+class NotSupported(Shape[Scalar]):
+    """A part of the language that is refused because it could not be enforced."""
+
+    what: str
+
+    def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> Scalar | None:
+        reading.report.error(Code.NOT_SUPPORTED, owner or node, f"{self.what} is not supported yet")
+        return None
+
+    def schema(self, definitions: Definitions) -> JsonSchema:
+        del definitions
+        return {"not": {}}
+
+
+@dataclass(frozen=True, slots=True)
+class AnyJson(Shape[tuple[AnyNode, JsonValue]]):
+    """A mapping of any content."""
+
+    def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> tuple[AnyNode, JsonValue] | None:
+        del owner
+        if not isinstance(node, Fields):
+            refuse_kind(node, reading, "a mapping")
+            return None
+        return node, plain_value(node)
+
+    def schema(self, definitions: Definitions) -> JsonSchema:
+        del definitions
+        return {"type": "object"}
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf(Shape[tuple[T_co, ...]]):
+    """A list with at least one item."""
+
+    item: Shape[T_co]
+
+    def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> tuple[T_co, ...] | None:
+        del owner
+        if not isinstance(node, Items):
+            hint = f"write [{node.text}]" if isinstance(node, Scalar) and node.text.isprintable() else ""
+            refuse_kind(node, reading, "a list", hint)
+            return None
+        if not node.items:
+            reading.report.error(Code.EMPTY, node, "the list is empty", "write an item, or remove the key")
+            return None
+        read = [self.item.read(item, reading) for item in node.items]
+        return tuple(item for item in read if item is not None)
+
+    def schema(self, definitions: Definitions) -> JsonSchema:
+        return {"type": "array", "minItems": 1, "items": self.item.schema(definitions)}
+
+
+@dataclass(frozen=True, slots=True)
+class OneOrMany(Shape[tuple[T_co, ...]]):
+    """One value, or a list of several."""
+
+    item: Shape[T_co]
+
+    def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> tuple[T_co, ...] | None:
+        if isinstance(node, Items):
+            return ListOf(self.item).read(node, reading, owner)
+        one = self.item.read(node, reading, owner)
+        return None if one is None else (one,)
+
+    def schema(self, definitions: Definitions) -> JsonSchema:
+        return {"anyOf": [self.item.schema(definitions), ListOf(self.item).schema(definitions)]}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[T_co]):
+    """A named value; None when what stands there could not be read, the name counts nonetheless."""
+
+    key: Scalar
+    value: T_co | None
+
+    @property
+    def name(self) -> str:
+        return self.key.text
+
+
+@dataclass(frozen=True, slots=True)
+class MapOf(Shape[tuple[Entry[T_co], ...]]):
+    """A mapping from names of the author's choice."""
+
+    value: Shape[T_co]
+    key: Text
+
+    def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> tuple[Entry[T_co], ...] | None:
+        del owner
+        if not isinstance(node, Fields):
+            refuse_kind(node, reading, "a mapping")
+            return None
+        return tuple(
+            Entry(key, self.value.read(value, reading, key))
+            for key, value in node.entries.values()
+            if self.key.read(key, reading) is not None
+        )
+
+    def schema(self, definitions: Definitions) -> JsonSchema:
+        names = self.key.schema(definitions)
+        return {"type": "object", "propertyNames": names, "additionalProperties": self.value.schema(definitions)}
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf(Shape[T_co]):
+    """A scalar of one shape, or a value of another, told apart by their kinds."""
+
+    scalar: Shape[T_co]
+    other: Shape[T_co]
+
+    def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> T_co | None:
+        return (self.scalar if isinstance(node, Scalar) else self.other).read(node, reading, owner)
+
+    def schema(self, definitions: Definitions) -> JsonSchema:
+        return {"anyOf": [self.scalar.schema(definitions), self.other.schema(definitions)]}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Key(Generic[T]):
+    """A key of a record, as a descriptor: on a record it gives the value read, or None."""
+
+    shape: Shape[T]
+    doc: str
+    required: bool = False
+
+    @overload
+    def __get__(self, record: None, owner: type[Record]) -> Key[T]: ...
+    @overload
+    def __get__(self, record: Record, owner: type[Record]) -> T | None: ...
+    def __get__(self, record: Record | None, owner: type[Record]) -> Key[T] | T | None:
+        """The key itself on the class, its value on a record."""
+        if record is None:
+            return self
+        return cast("T | None", record.values.get(self))  # put there by this key's own shape
+
+
+class Record:
+    """A mapping with known keys. Subclasses list them as `Key`s; their docstring is the schema's description."""
+
+    keys: ClassVar[Mapping[str, Key[object]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        cls.keys = {name.rstrip("_"): key for name, key in vars(cls).items() if isinstance(key, Key)}
+
+    def __init__(self, node: Fields, owner: AnyNode, values: Mapping[object, object]) -> None:
+        self.node = node
+        self.owner = owner
+        """Where something about the whole is reported."""
+        self.values = values
+
+    def wrote(self, name: str) -> bool:
+        """Whether the key was written, readable or not."""
+        return name in self.node.entries
+
+    def place(self, name: str) -> AnyNode:
+        """Where the key was written; the record itself when it was not."""
+        entry = self.node.entries.get(name)
+        return entry[0] if entry else self.owner
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOf(Shape[R_co]):
+    """A record of a class."""
+
+    record: Callable[[], type[R_co]]
+    """Called late, so that records may hold each other."""
+    ignores_extensions: bool = False
+    """Whether keys that begin with `x-` are left to the author."""
+
+    def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> R_co | None:
+        record = self.record()
+        if not isinstance(node, Fields):
+            refuse_kind(node, reading, "a mapping")
+            return None
+        owner = owner or node
+        values: dict[object, object] = {}
+        for name, (key_node, value_node) in node.entries.items():
+            key = record.keys.get(name)
+            if key is not None:
+                value = key.shape.read(value_node, reading, key_node)
+                if value is not None:
+                    values[key] = value
+            elif not (self.ignores_extensions and name.startswith("x-")):
+                self._refuse_key(key_node, reading, record)
+        for name, key in record.keys.items():
+            if key.required and name not in node.entries:
+                reading.report.error(Code.MISSING_KEY, owner, f"the key {quoted(name)} is missing", key.doc)
+        return record(node, owner, values)
+
+    @staticmethod
+    def _refuse_key(key: Scalar, reading: Reading, record: type[Record]) -> None:
+        hint = did_you_mean(key.text, record.keys)
+        if key.text == "<<":
+            hint = "YAML 1.2 has no merge keys: repeat what is to be merged"
+        reading.report.error(Code.UNKNOWN_KEY, key, f"{quoted(key.text)} is not a key here", hint)
+
+    def schema(self, definitions: Definitions) -> JsonSchema:
+        record = self.record()
+        name = record.__name__
+        if name not in definitions:
+            definitions[name] = {}  # announced before it is built: records may hold themselves
+            definitions[name] = self._definition(record, definitions)
+        return {"$ref": f"#/$defs/{name}"}
+
+    def _definition(self, record: type[Record], definitions: Definitions) -> JsonSchema:
+        built: JsonSchema = {
+            "type": "object",
+            "description": " ".join((record.__doc__ or "").split()),
+            "properties": {
+                name: {"description": key.doc, **key.shape.schema(definitions)} for name, key in record.keys.items()
+            },
+            "additionalProperties": False,
+        }
+        required = [name for name, key in record.keys.items() if key.required]
+        if required:
+            built["required"] = required
+        if self.ignores_extensions:
+            built["patternProperties"] = {"^x-": True}
+        return built
+
+
+@dataclass(frozen=True, slots=True)
+class ByKey(Shape[T_co]):
+    """One record when a key is present, else another."""
+
+    key: str
+    present: Shape[T_co]
+    absent: Shape[T_co]
+
+    def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> T_co | None:
+        is_present = isinstance(node, Fields) and self.key in node.entries
+        return (self.present if is_present else self.absent).read(node, reading, owner)
+
+    def schema(self, definitions: Definitions) -> JsonSchema:
+        return {
+            "if": {"type": "object", "required": [self.key]},
+            "then": self.present.schema(definitions),
+            "else": self.absent.schema(definitions),
+        }
+
+
+def texts(scalars: Sequence[Scalar] | None) -> tuple[str, ...]:
+    """The texts of what was read; none when nothing was."""
+    return tuple(scalar.text for scalar in scalars or ())
