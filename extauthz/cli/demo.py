@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from extauthz.demo.run import Demo
     from extauthz.demo.table import DemoRequest, Outcome
 
-_COLUMNS = ("", "request", "caller", "expected", "actual", "reason", "decided by", "x-user upstream")
+_COLUMNS = ("", "request", "caller", "expected", "actual", "reason", "decided by", "x-user")
+_FILE_WIDTH = 160  # of a table that goes to no terminal: no cell is folded
 
 
 def demo(
@@ -68,6 +69,8 @@ async def _run(directory: Path, started: float, output: OutputFormat, *, hold: b
 
 def _print_outcomes(outcomes: Sequence[Outcome], ready_seconds: float) -> None:
     out = console()
+    if not out.is_terminal:
+        out.width = _FILE_WIDTH
     print_table(_COLUMNS, [_row(outcome) for outcome in outcomes], out)
     wrong = sum(bool(outcome.differences) for outcome in outcomes)
     verdict = f"{wrong} not as expected" if wrong else "all as expected"

@@ -66,7 +66,7 @@ class DemoRequest:
 
 CUSTOMER = Caller("carol", {"roles": ["customer"], "orders": ["1001", "1003"]})
 CLERK = Caller("alice", {"roles": ["clerk"]}, algorithm="RS256")
-MANAGER = Caller("mallory", {"roles": ["manager"]})
+MANAGER = Caller("maria", {"roles": ["manager"]})
 STOCK_KEEPER = Caller("sam", {"memberships": [{"store": "berlin", "job": "stock"}, {"store": "paris", "job": "cash"}]})
 ADMIN = Caller("ada", {"roles": ["admin"]})
 MACHINE = Caller("reporter", {"scope": "reports.read orders.read"})
@@ -113,18 +113,18 @@ REQUESTS = (
         note="total 5000",
     ),
     DemoRequest(
-        *("POST", "/orders", MANAGER, Expected("200", "allowed", ("create-order.allow.unlimited",), "mallory")),
+        *("POST", "/orders", MANAGER, Expected("200", "allowed", ("create-order.allow.unlimited",), "maria")),
         headers=(JSON,),
         body='{"total": 5000}',
         note="total 5000",
     ),
     DemoRequest(
         *("PUT", "/stores/berlin/stock", STOCK_KEEPER, Expected("200", "allowed", ("stock.allow.keeper",), "sam")),
-        note="keeps Berlin's stock",
+        note="own store",
     ),
     DemoRequest(
         *("PUT", "/stores/paris/stock", STOCK_KEEPER, Expected("403", "no_matching_allow")),
-        note="is a cashier in Paris",
+        note="another store",
     ),
     DemoRequest("GET", "/reports/2026/q3", MACHINE, Expected("200", "allowed", ("reports.allow.reader",), "reporter")),
     DemoRequest("GET", "/reports/2026/q3", CLERK, Expected("403", "insufficient_scope")),

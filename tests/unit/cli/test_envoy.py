@@ -1,0 +1,104 @@
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from extauthz.cli import EXIT_ENVIRONMENT, EXIT_WRONG_INPUT, run
+from extauthz.demo.assets import policies_dir
+
+ROOT = Path(__file__).parents[3]
+SHOP = [str(policies_dir() / "shop"), "--values", str(policies_dir() / "shop.values.yaml")]
+
+
+def test_a_configuration_is_printed_or_written(tmp_path, capsys):
+    """The same bytes either way, and with -o nothing is printed."""
+    flags = ["--upstream", "upstream:8080"]
+    assert run(["envoy", "config", *SHOP, *flags]) == 0
+    printed = capsys.readouterr().out
+    assert run(["envoy", "config", *SHOP, *flags, "-o", str(tmp_path / "envoy.json")]) == 0
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "envoy.json").read_text() == printed
+    assert json.loads(printed)["static_resources"]["listeners"][0]["name"] == "front"
+
+
+def test_the_envoy_folder_holds_no_package():
+    """Beside it, `import envoy.service...` would find the folder instead of the installed messages."""
+    assert not (ROOT / "envoy" / "__init__.py").exists()
+
+
+def test_a_snippet_needs_no_upstream(capsys):
+    """Filters for a proxy that exists, on standard output."""
+    assert run(["envoy", "config", *SHOP, "--snippet", "--authz", "unix:/run/extauthz.sock"]) == 0
+    parts = json.loads(capsys.readouterr().out)
+    assert parts["clusters"][0]["type"] == "STATIC"
+    removed = [m["remove"] for m in parts["http_filters"][0]["typed_config"]["mutations"]["request_mutations"]]
+    assert removed == ["x-roles", "x-user", "x_roles", "x_user"]
+    assert "with_request_body" in parts["http_filters"][1]["typed_config"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["config", *SHOP], "--upstream ADDR is missing"),
+        (["config", *SHOP, "--snippet", "--authz", "9000"], "'9000' is no address"),
+        (["config", *SHOP, "--upstream", "http://x"], "'http://x' is no address"),
+        (["config", *SHOP, "--mode", "wasm"], "'wasm' is not one of 'check'"),
+        (["config", "absent.yaml", "--snippet"], "absent.yaml"),
+        (["run"], "give either PATHs or --config FILE"),
+        (["run", *SHOP, "-c", "envoy.json"], "give either PATHs or --config FILE"),
+        (["run", "-c", "absent.json"], "--config absent.json: there is no such file"),
+        (["run", *SHOP], "--upstream ADDR is missing"),
+    ],
+)
+def test_wrong_flags_say_what_to_do(capsys, arguments, message):
+    """Exit 3, and nothing on standard output that could be taken for a configuration."""
+    assert run(["envoy", *arguments]) == EXIT_WRONG_INPUT
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+
+
+def test_an_output_that_cannot_be_written_is_the_environments_fault(tmp_path, capsys):
+    """Exit 1, one line."""
+    arguments = ["--snippet", "-o", str(tmp_path / "absent" / "envoy.json")]
+    assert run(["envoy", "config", *SHOP, *arguments]) == EXIT_ENVIRONMENT
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.envoy
+@pytest.mark.parametrize("source", ["paths", "file"])
+def test_run_becomes_an_envoy(tmp_path, source):
+    """It listens where it was told to, and ends by a signal with Envoy's own status."""
+    path = tmp_path / "front.sock"
+    flags = ["--upstream", "127.0.0.1:9", "--listen", f"unix:{path}"]
+    arguments = [*SHOP, *flags]
+    if source == "file":
+        assert run(["envoy", "config", *arguments, "-o", str(tmp_path / "envoy.json")]) == 0
+        arguments = ["-c", str(tmp_path / "envoy.json")]
+    command = [sys.executable, "-m", "extauthz", "envoy", "run", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as envoy:
+        try:
+            assert ask(path).startswith(b"HTTP/1.1 503")  # nobody answers at --authz
+        finally:
+            envoy.send_signal(signal.SIGTERM)
+        assert envoy.wait(10) == 0
+
+
+def ask(path):
+    """What a request at a Unix socket gets, once somebody listens there."""
+    deadline = time.monotonic() + 20
+    while True:
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.connect(str(path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+                continue
+            client.sendall(b"GET /healthz HTTP/1.1\r\nhost: shop\r\n\r\n")
+            return client.recv(4096)
