@@ -90,4 +90,9 @@ class _HeaderPlaces(Generic[_Place]):
         place = self.schemes.get(scheme.lower())
         if place is None:
             return [(bare, value) for bare in self.bare]
-        return ((place, rest.lstrip(" ")),)
+        presented = (place, rest.lstrip(" "))
+        return (presented, presented) if "," in rest and self._begins_again(rest) else (presented,)
+
+    def _begins_again(self, rest: str) -> bool:
+        """Whether a proxy joined repeated headers by commas, as Envoy joins Authorization; no token holds a comma."""
+        return any(part.lstrip(" \t").partition(" ")[0].lower() in self.schemes for part in rest.split(",")[1:])

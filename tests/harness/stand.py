@@ -1,0 +1,93 @@
+"""All that a run needs, built when it is first asked for and taken down at the end: sites, services, Envoy."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import tempfile
+from collections.abc import Iterable
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from extauthz.demo.envoy import envoy_binary
+from extauthz.demo.upstream import echo_upstream
+from extauthz.errors import PolicyError
+from tests.harness.async_host import AsyncHost
+from tests.harness.case import CaseSet
+from tests.harness.certificates import CertificateAuthority
+from tests.harness.engines import Engine, PdpEngine, ServedEngine, Services
+from tests.harness.front import EnvoyEngine
+from tests.harness.site import Site
+
+
+class Stand:
+    """The engines over one collection of sites."""
+
+    def __init__(self, case_sets: Iterable[CaseSet]) -> None:
+        self._exit = ExitStack()
+        # Not pytest's tmp_path: the paths of Unix sockets must be short.
+        self._directory = Path(tempfile.mkdtemp(prefix="stand-"))
+        self._exit.callback(shutil.rmtree, self._directory)
+        self._sites = {
+            id(case_set): Site(f"site-{number}", case_set, self._directory / f"site-{number}")
+            for number, case_set in enumerate(case_sets)
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._exit.close()
+
+    def site(self, case_set: CaseSet) -> Site:
+        return self._sites[id(case_set)]
+
+    def engine(self, name: str) -> Engine:
+        """The engine of this name."""
+        engine: Engine = getattr(self, name)
+        return engine
+
+    @cached_property
+    def pdp(self) -> PdpEngine:
+        return PdpEngine()
+
+    @cached_property
+    def h2corn(self) -> ServedEngine:
+        engine = ServedEngine(self._services)
+        self._exit.callback(engine.close)
+        return engine
+
+    @cached_property
+    def envoy(self) -> EnvoyEngine:
+        """
+        Raises:
+            EnvironmentUnfitError: there is no Envoy, or it does not start.
+        """  # noqa: D205, D212 - the class says what it is
+        envoy_binary()
+        upstream = self._host.enter(echo_upstream)
+        now = dt.datetime.now(dt.UTC)  # noqa: TID251 - tests have no app.py
+        directory = self._directory / "envoy"
+        directory.mkdir()
+        authority = CertificateAuthority(directory, now)
+        sites = [site for site in self._sites.values() if _loads(site)]
+        engine = EnvoyEngine(sites, self._services.address, upstream, directory, authority)
+        self._exit.callback(engine.close)
+        return engine
+
+    @cached_property
+    def _host(self) -> AsyncHost:
+        return self._exit.enter_context(AsyncHost())
+
+    @cached_property
+    def _services(self) -> Services:
+        return Services(self._host, self._directory)
+
+
+def _loads(site: Site) -> bool:
+    """Whether the set loads: one that does not fails its own cases, not everyone's."""
+    try:
+        return bool(site.policy_set.routes)
+    except PolicyError:
+        return False
