@@ -25,6 +25,7 @@ from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.conditions import Conditions
 from extauthz.languages.policy_yaml.files import Files, digest
 from extauthz.languages.policy_yaml.language import POLICY, PathsText, PolicyText, ResponsesText
+from extauthz.languages.policy_yaml.membership import is_named, named_by_file
 from extauthz.languages.policy_yaml.merge import merge
 from extauthz.languages.policy_yaml.networks import http_url, is_loopback, read_networks
 from extauthz.languages.policy_yaml.nodes import AnyNode, Scalar
@@ -93,12 +94,14 @@ def parse_policy_set(
     report = Report()
     reading = Reading(report, values)
     files = Files(read_file, report)
-    if not sources:
-        report.error(Code.EMPTY_FILE, Span("", 1, 1), "there is no policy file")
     roots = [read_document(source.path, source.content, report) for source in sources]
     read = [root for root in roots if root is not None]
-    records = [record for root in read if (record := POLICY.read(root, reading)) is not None]
-    if len(records) < len(sources) or not records:
+    named = named_by_file(read, values)
+    policies = [root for root in roots if root is None or not is_named(root, named)]
+    if not policies:
+        report.error(Code.EMPTY_FILE, Span(sources[0].path if sources else "", 1, 1), "there is no policy file")
+    records = [record for root in policies if root is not None and (record := POLICY.read(root, reading)) is not None]
+    if len(records) < len(policies) or not records:
         raise PolicyError(report.diagnostics(read))
     parser = _SetParser(merge(records, report), files, report)
     policy_set = parser.parse()
