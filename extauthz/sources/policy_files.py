@@ -118,15 +118,14 @@ class PolicyFiles:
             parsed = parse_policy_set(sources, read_file=read_file, values=values)
             _check_keys(parsed, contents.sources)
         except (PolicyError, ConfigurationError) as error:
-            self.references = frozenset(referenced)
             return Attempt(error, _digest({**contents.files, **referenced}))
-        self.references = frozenset(referenced) | frozenset(parsed.references)
-        unread = self.references - referenced.keys()  # named for others to read: a CA file
-        files = {**contents.files, **{name: _read_or_none(name) for name in unread}, **referenced}
+        finally:
+            self.references = frozenset(referenced)
+        files = {**contents.files, **referenced}
         digest = _digest(files)
         loaded = LoadedSet(
             parsed=parsed,
-            sources=tuple(sorted(contents.sources)),
+            sources=tuple(sorted(contents.sources.keys() - referenced.keys())),
             files=tuple(sorted(files)),
             directories=contents.directories,
             digest=digest,

@@ -240,6 +240,35 @@ def test_references_are_read_beside_their_policy_and_watched(folder):
     assert after.digest != before.digest
 
 
+def test_key_file_in_the_folder_is_no_policy(folder):
+    """API keys that lie beside the policy that names them are read as keys, and belong to the digest."""
+    write(
+        "policies/main.yaml",
+        "version: 1\nname: shop\n"
+        "providers: {machines: {api_keys: {file: keys.yaml, header: x-api-key}}}\n"
+        "routes: [{name: a, path: /a, allow: [{authenticated: true}]}]\n",
+    )
+    write("policies/keys.yaml", f"- {{sha256: {'ab' * 32}, subject: machine}}\n")
+    loaded = load(["policies"])
+    assert loaded.sources == ("policies/main.yaml",)
+    assert loaded.files == ("policies/keys.yaml", "policies/main.yaml")
+    assert len(loaded.parsed.policy_set.api_key_providers[0].keys) == 1
+
+
+def test_keys_that_verify_nothing_are_policy_errors(folder):
+    """A key set without a key for the provider's algorithms is found at load, at its provider."""
+    write("policies/main.yaml", KEYED + POLICY.format(name="shop").removeprefix("version: 1\n"))
+    jwks = {"keys": [{**JWKS["keys"][0], "alg": "RS384"}]}
+    write("policies/keys/jwks.json", json.dumps(jwks))
+    with pytest.raises(PolicyError) as raised:
+        load(["policies"])
+    (diagnostic,) = raised.value.diagnostics
+    assert str(diagnostic.span) == "policies/main.yaml:3:3"
+    assert diagnostic.code == "EAZ403"
+    assert "has no key for RS256" in diagnostic.message
+    assert diagnostic.source_line == "  corp:"
+
+
 def test_missing_reference_is_remembered(folder):
     """What could not be read is part of the state: the digest changes when the file appears."""
     write("policies/main.yaml", KEYED + POLICY.format(name="shop").removeprefix("version: 1\n"))

@@ -2,7 +2,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ ROUTE = "version: 1\nname: shop\nroutes:\n  - {{name: {0}, path: /{0}, public: t
 class Watched:
     """A running watcher with what it reported, in order."""
 
-    def __init__(self, paths: list[str], **options: float) -> None:
+    def __init__(self, paths: list[str], *, poll_seconds: float = 0.2, restless_seconds: float = 30.0) -> None:
         self.reports: list[LoadedSet | ExtAuthzError] = []
         self.refusal: ExtAuthzError | None = None
         self._reported = asyncio.Event()
@@ -30,7 +30,8 @@ class Watched:
             on_loaded=self._on_loaded,
             on_failed=self._report,
             quiet_seconds=QUIET,
-            **{"poll_seconds": 0.2, **options},
+            poll_seconds=poll_seconds,
+            restless_seconds=restless_seconds,
         )
 
     async def _on_loaded(self, loaded: LoadedSet) -> None:
@@ -469,7 +470,7 @@ def test_defect_in_loading_keeps_the_service(folder, monkeypatch):
 def test_lost_files_compares_names():
     """Only files of the last good set that the new one lacks are lost, unless a folder above was swapped."""
 
-    def some_set(sources: list[str], directories: dict[str, str]) -> LoadedSet:
+    def some_set(sources: list[str], directories: Mapping[str, str]) -> LoadedSet:
         return LoadedSet(None, tuple(sources), (), directories, "")  # type: ignore[arg-type]
 
     good = some_set(["p/a", "p/s/b", "q/c"], {"p": "/p ..1", "p/s": "/p/s ", "q": "/q "})
