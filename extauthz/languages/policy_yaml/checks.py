@@ -12,7 +12,7 @@ from extauthz.languages.cel import CelCondition
 from extauthz.languages.policy_yaml.bindings import IDENTITY_READS
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.nodes import AnyNode, Scalar
-from extauthz.languages.policy_yaml.report import Report, did_you_mean, listed, quoted
+from extauthz.languages.policy_yaml.report import Report, did_you_mean, quoted
 from extauthz.languages.policy_yaml.routes import SET_SCOPE, FoldedRoute
 from extauthz.languages.policy_yaml.rules import WrittenRule
 from extauthz.languages.policy_yaml.templates import HeaderReader, path_names
@@ -35,11 +35,14 @@ _PUBLIC_EXCLUDES = ("allow", "authentication", "providers")
 _HEADER_MAPS = frozenset({"request.headers", "request.header_values"})
 
 
-def check_routes(routes: Sequence[FoldedRoute], workload_roles: frozenset[str], report: Report) -> None:
+def check_routes(
+    routes: Sequence[FoldedRoute], providers: Sequence[str], workload_roles: frozenset[str], report: Report
+) -> None:
     """Everything that is wrong with routes and the rules on them.
 
     Args:
         routes: all routes of the set.
+        providers: the names of all providers.
         workload_roles: the roles that a workload can hold where authentication is none.
         report: where findings go.
     """
@@ -51,7 +54,8 @@ def check_routes(routes: Sequence[FoldedRoute], workload_roles: frozenset[str], 
         _check_has_allow(route, report)
         if not route.is_public and route.scope.authentication is Authentication.NONE:
             _check_satisfiable(route, workload_roles, report)
-    _check_rules(routes, report)
+    _warn_of_unsatisfiable_requires(routes, workload_roles, report)
+    _check_rules(routes, providers, report)
 
 
 def workload_roles(bindings: Iterable[Binding], roles: Mapping[str, Role]) -> frozenset[str]:
@@ -131,7 +135,8 @@ def _check_providers(route: FoldedRoute, report: Report) -> None:
 
 
 def _check_has_allow(route: FoldedRoute, report: Report) -> None:
-    if not route.is_public and not route.text.wrote("allow") and not route.scope.has_group_allow:
+    has_allow = route.is_public or route.text.wrote("allow") or route.scope.has_group_allow
+    if not has_allow and not route.text.has_unknown_keys:
         message = f"the route {quoted(route.name)} has no `allow` of its own or its group"
         report.error(Code.NO_ALLOW, route.place, message, "write `allow`, or `public: true`")
 
@@ -150,6 +155,22 @@ def _check_satisfiable(route: FoldedRoute, workload_roles: frozenset[str], repor
         report.error(Code.NEVER_SATISFIED, route.place, message, "give it an `allow` that needs no credential")
 
 
+def _warn_of_unsatisfiable_requires(
+    routes: Sequence[FoldedRoute], workload_roles: frozenset[str], report: Report
+) -> None:
+    """A require that asks for a credential, handed down to a route that looks at none, denies everybody there."""
+    reported: set[int] = set()
+    for route in routes:
+        if route.scope.authentication is not Authentication.NONE:
+            continue
+        for rule in route.scope.require:
+            reason = _never_satisfied(rule, workload_roles)
+            if reason and id(rule) not in reported:
+                reported.add(id(rule))
+                message = f"this denies every request of {quoted(route.name)}, where authentication is none: {reason}"
+                report.warning(Code.REQUIRE_NEVER_HOLDS, rule.text.owner, message)
+
+
 def _never_satisfied(rule: WrittenRule, workload_roles: frozenset[str]) -> str:
     for key in _CREDENTIAL_KEYS:
         if rule.text.wrote(key):
@@ -164,7 +185,7 @@ def _never_satisfied(rule: WrittenRule, workload_roles: frozenset[str]) -> str:
 # --- Rules on routes -----------------------------------------------------------------------------------------------
 
 
-def _check_rules(routes: Sequence[FoldedRoute], report: Report) -> None:
+def _check_rules(routes: Sequence[FoldedRoute], providers: Sequence[str], report: Report) -> None:
     """Checks of a rule against every route that it applies to; each finding once for a rule."""
     reported: set[tuple[int, Code]] = set()
 
@@ -180,7 +201,7 @@ def _check_rules(routes: Sequence[FoldedRoute], report: Report) -> None:
             _check_identity(rule, route, once)
             _check_path_reads(rule, route, once)
             if id(rule) in own:
-                _check_rule_provider(rule, route, once)
+                _check_rule_provider(rule, route, providers, once)
 
 
 _Once = Callable[[Code, WrittenRule, AnyNode, str, str], None]
@@ -216,10 +237,8 @@ def _check_identity(rule: WrittenRule, route: FoldedRoute, once: _Once) -> None:
     if condition is not None and rule.rule.kind is RuleKind.ALLOW:
         reads = sorted({path[0] for path in condition.reads} & IDENTITY_READS)
         if reads:
-            message = (
-                f"what {listed(reads, 'and')} say means something only together with its provider, "
-                f"and {quoted(route.name)} has several"
-            )
+            of_route = f"and {quoted(route.name)} has several"
+            message = f"{quoted(reads[0])} means something only together with its provider, {of_route}"
             once(Code.IDENTITY_AMBIGUOUS, rule, rule.text.place("when"), message, hint)
 
 
@@ -240,11 +259,11 @@ def _asks_first(text: str, name: str) -> bool:
     return re.search(rf"has\(\s*path\.{name}\s*\)|['\"]{name}['\"]\s+in\s+path\b", text) is not None
 
 
-def _check_rule_provider(rule: WrittenRule, route: FoldedRoute, once: _Once) -> None:
+def _check_rule_provider(rule: WrittenRule, route: FoldedRoute, declared: Sequence[str], once: _Once) -> None:
     if route.scope.authentication is Authentication.NONE:
         return
     for scalar in rule.text.provider or ():
-        if scalar.text not in route.scope.providers:
+        if scalar.text in declared and scalar.text not in route.scope.providers:
             message = f"credentials of {quoted(scalar.text)} do not count on {quoted(route.name)}"
             hint = f"its providers are {', '.join(route.scope.providers)}" if route.scope.providers else ""
             once(Code.UNKNOWN_PROVIDER, rule, scalar, message, hint)

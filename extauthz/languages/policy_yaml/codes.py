@@ -96,3 +96,4 @@ class Code(StrEnum):
     NOT_GRANTED = "EAZ903", "a permission that no role grants"
     KEY_BEYOND_MAY_ASSERT = "EAZ904", "an API key with roles, groups or scopes that its provider may not assert"
     BINDING_NEVER_HOLDS = "EAZ905", "a binding whose condition reads a path variable that no route binds"
+    REQUIRE_NEVER_HOLDS = "EAZ906", "a require that a route without authentication can never meet"

@@ -95,11 +95,11 @@ class MayAssertText(Record):
 
 
 MayAssertWritten: TypeAlias = Scalar | MayAssertText
-_MAY_ASSERT: Shape[MayAssertWritten] = OneOf(Choice(("all", "none")), RecordOf(lambda: MayAssertText))
+_MAY_ASSERT: Shape[MayAssertWritten] = OneOf(Choice(("all", "none"), "a mapping"), RecordOf(lambda: MayAssertText))
 _MAY_ASSERT_DOC = "What its credentials may claim, the rest is dropped. Required when there are several providers."
 
 AudiencesWritten: TypeAlias = Scalar | tuple[Scalar, ...]
-_ANY_AUDIENCE: Shape[AudiencesWritten] = Choice(("any",))
+_ANY_AUDIENCE: Shape[AudiencesWritten] = Choice(("any",), "a list")
 _AUDIENCES: Shape[AudiencesWritten] = OneOf(_ANY_AUDIENCE, ListOf(VALUE_TEXT))
 
 
@@ -118,7 +118,9 @@ class JwtProviderText(Record):
     tokens = Key(
         ListOf(RecordOf(lambda: TokenText)), "Where tokens stand; by default in `authorization` after `Bearer`."
     )
-    clock_skew = Key(VALUE_TEXT, "How far clocks may differ, as in 30s, at most 10m; by default 30s.")
+    clock_skew = Key(
+        Text(substitutes=True, example="30s"), "How far clocks may differ, as in 30s, at most 10m; by default 30s."
+    )
     claims = Key(RecordOf(lambda: ClaimsText), "Where the principal comes from.")
     may_assert = Key(_MAY_ASSERT, _MAY_ASSERT_DOC)
 
@@ -225,7 +227,7 @@ class OriginsText(Record):
 
 
 CorsWritten: TypeAlias = Scalar | OriginsText
-_CORS: Shape[CorsWritten] = OneOf(Choice(("none",)), RecordOf(lambda: OriginsText))
+_CORS: Shape[CorsWritten] = OneOf(Choice(("none",), "a mapping"), RecordOf(lambda: OriginsText))
 _CORS_DOC = "Whose preflight requests pass without credentials and rules; `none` undoes an outer one."
 RouteWritten: TypeAlias = "RouteText | GroupItemText"
 _ROUTES: Shape[tuple[RouteWritten, ...]] = ListOf(

@@ -36,8 +36,8 @@ def _merge_values(name: str, written: Sequence[object], report: Report) -> objec
         return first
     if isinstance(first, tuple):
         together = tuple(item for part in written if isinstance(part, tuple) for item in part)
-        _refuse_repeated_names([item for item in together if isinstance(item, Entry)], report)
-        return together
+        repeated = _repeated_names([item for item in together if isinstance(item, Entry)], report)
+        return tuple(item for item in together if item not in repeated)
     if isinstance(first, Record) and all(isinstance(part, type(first)) for part in written):
         return merge([part for part in written if isinstance(part, Record)], report)
     for other in written[1:]:
@@ -52,10 +52,14 @@ def _merge_values(name: str, written: Sequence[object], report: Report) -> objec
     return first
 
 
-def _refuse_repeated_names(entries: Sequence[Entry[object]], report: Report) -> None:
+def _repeated_names(entries: Sequence[Entry[object]], report: Report) -> list[Entry[object]]:
+    """The entries whose name another one has already, reported."""
+    repeated: list[Entry[object]] = []
     known: dict[str, Entry[object]] = {}
     for entry in entries:
         first = known.setdefault(entry.name, entry)
         if first is not entry:
             message = f"{quoted(entry.name)} is defined twice, first at {first.key.span}"
             report.error(Code.DUPLICATE_NAME, entry.key, message)
+            repeated.append(entry)
+    return repeated

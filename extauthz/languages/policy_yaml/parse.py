@@ -143,7 +143,7 @@ class _SetParser:
         headers = HeaderReader(report)
         reader = RouteReader(rules, PathReader(paths, report), headers, names, report)
         folded = reader.read(policy)
-        check_routes(folded, workload_roles(bound, roles), report)
+        check_routes(folded, names, workload_roles(bound, roles), report)
         check_headers(folded, headers, credential_headers, report)
         conditions_read = [(rule.when, rule.text.when or rule.text.owner) for rule in rules.all]
         compiled = [(condition, place) for condition, place in conditions_read if condition is not None]

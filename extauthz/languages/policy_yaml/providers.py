@@ -233,3 +233,4 @@ def refuse_shared_locations(locations: Mapping[str, AnyNode], providers: Iterabl
             if place is not None:
                 message = f"tokens of {quoted(provider.name)} stand in the same header"
                 report.error(Code.CREDENTIAL_LOCATION, place, message, "give API keys a header of their own")
+                return

@@ -17,7 +17,7 @@ from typing import NoReturn
 import yaml
 
 from extauthz.languages.policy_yaml.codes import Code
-from extauthz.languages.policy_yaml.nodes import AnyNode, Document, Fields, Items, Scalar, ScalarValue
+from extauthz.languages.policy_yaml.nodes import AnyNode, Document, Fields, Items, Scalar, ScalarValue, kind_of
 from extauthz.languages.policy_yaml.report import Report, did_you_mean, quoted
 from extauthz.model.source import Span
 
@@ -144,9 +144,8 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            context = f" {error.context}" if error.context else ""
             place = Span(self.document.path, line, column)
-            self.report.error(Code.SYNTAX, place, f"not YAML{context}: {error.problem}", _syntax_hint(error))
+            self.report.error(Code.SYNTAX, place, _syntax_message(error), _syntax_hint(error))
             raise _Refused from None
         except yaml.YAMLError as error:
             self.report.error(Code.SYNTAX, Span(self.document.path, 1, 1), f"not YAML: {quoted(str(error))}")
@@ -201,10 +200,10 @@ class _Reader:
     def _key(self, node: AnyNode) -> Scalar:
         if isinstance(node, Scalar) and isinstance(node.value, str):
             return node
-        shown = f" {quoted(node.text)}" if isinstance(node, Scalar) else ""
-        hint = "put it into quotes" if isinstance(node, Scalar) else ""
-        self.report.error(Code.KEY_NOT_TEXT, node, f"the key{shown} is not text", hint)
-        return Scalar(node.document, node.line, node.column, shown, shown)
+        text = node.text if isinstance(node, Scalar) else kind_of(node)
+        hint = f"put it into quotes: '{text}'" if isinstance(node, Scalar) and text.isprintable() else ""
+        self.report.error(Code.KEY_NOT_TEXT, node, f"a key is text, not {kind_of(node)}", hint)
+        return Scalar(node.document, node.line, node.column, text, text)
 
     def _put(self, fields: Fields, key: Scalar, value: AnyNode) -> None:
         first = fields.entries.get(key.text)
@@ -253,13 +252,12 @@ class _Reader:
             if len(text) > MAX_INTEGER_DIGITS:
                 message = f"the number has more than {MAX_INTEGER_DIGITS} digits"
                 self.report.error(Code.NUMBER, node, message, "put it into quotes")
-                return 0
+                return text
             return int(text, 10 if _INTEGER.fullmatch(text) else 0)
         if _FLOAT.fullmatch(text):
             return float(text)
         if _NOT_FINITE.fullmatch(text):
             self.report.error(Code.NUMBER, node, f"{quoted(text)} is not a finite number", "put it into quotes")
-            return 0
         return text
 
 
@@ -278,6 +276,14 @@ def _moved(node: AnyNode, line: int, column: int) -> AnyNode:
             return Items(node.document, line, column, node.items)
         case Fields():
             return Fields(node.document, line, column, node.entries)
+
+
+def _syntax_message(error: yaml.MarkedYAMLError) -> str:
+    context = f" {error.context}" if error.context else ""
+    began, mark = error.context_mark, error.problem_mark
+    if began is not None and mark is not None and began.line != mark.line:
+        context += f" that begins at {began.line + 1}:{began.column + 1}"
+    return f"not YAML{context}: {error.problem}"
 
 
 def _syntax_hint(error: yaml.MarkedYAMLError) -> str:

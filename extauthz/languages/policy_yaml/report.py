@@ -28,13 +28,16 @@ def listed(texts: Iterable[str], conjunction: str = "or") -> str:
     return f"{', '.join(head)} {conjunction} {last}" if head else last
 
 
+def closest(word: str, known: Iterable[str]) -> str:
+    """A hint at the known word that this one resembles; empty when there is none."""
+    close = difflib.get_close_matches(word[:_LONGEST_QUOTE], sorted(known), n=1, cutoff=0.6)
+    return f"did you mean {quoted(close[0])}?" if close else ""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint at the known word that this one resembles, else at the few known ones; empty when there are many."""
+    """As `closest`, else a hint at all that are known, when they are few."""
     known = sorted(known)
-    close = difflib.get_close_matches(word[:_LONGEST_QUOTE], known, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {quoted(close[0])}?"
-    return f"known here: {', '.join(known)}" if 0 < len(known) <= 12 else ""
+    return closest(word, known) or (f"known here: {', '.join(known)}" if 0 < len(known) <= 12 else "")
 
 
 class Report:

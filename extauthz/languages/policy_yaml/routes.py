@@ -6,7 +6,7 @@ group has no methods and is not public: which methods are served, and by whom wi
 route where an auditor looks for it.
 
 A route without a name is called by its methods, host and path, as in `GET,PUT /orders/{order_id}` or `ANY /assets/**`.
-Of several groups with one name or prefix the second is `<prefix>#2` in rule ids.
+Of several groups with one name or prefix the rules of the second are called by `<prefix>#2`.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class RouteReader:
         self._headers = headers
         self._providers = providers
         self._report = report
-        self._group_names: Counter[str] = Counter()
+        self._scope_names = Counter({SET_SCOPE: 1})
         self.folded: list[FoldedRoute] = []
 
     def read(self, policy: PolicyText) -> list[FoldedRoute]:
@@ -168,9 +168,12 @@ class RouteReader:
         self._read_all(group.routes or (), scope)
 
     def _group_name(self, group: GroupText, prefix: str | None) -> str:
-        name = group.name.text if group.name is not None else prefix or "group"
-        self._group_names[name] += 1
-        count = self._group_names[name]
+        return self._unique(group.name.text if group.name is not None else prefix or "group")
+
+    def _unique(self, name: str) -> str:
+        """The name by which a scope's rules are called: each scope has its own."""
+        self._scope_names[name] += 1
+        count = self._scope_names[name]
         return name if count == 1 else f"{name}#{count}"
 
     def _with_defaults(self, scope: Scope, written: DefaultsText | GroupText | RouteText) -> Scope:
@@ -178,6 +181,10 @@ class RouteReader:
         if written.wrote("host"):
             host = read_host(written.host, self._report) if written.host is not None else None
             scope = replace(scope, host=host)
+        if written.wrote("authentication") and written.authentication is None:
+            scope = replace(
+                scope, authentication=Authentication.OPTIONAL
+            )  # unreadable; the fewest rules are wrong there
         if written.authentication is not None:
             scope = replace(scope, authentication=Authentication(written.authentication.text))
         if written.providers is not None:
@@ -220,7 +227,7 @@ class RouteReader:
         methods = self._methods(text)
         name = text.name.text if text.name is not None else _derived_name(methods, scope.host, path)
         inherited = len(scope.deny), len(scope.require), len(scope.allow)
-        scope = self._with_rules(scope, text, name)
+        scope = self._with_rules(scope, text, self._unique(name))
         own = tuple(
             rule
             for rules, count in zip((scope.deny, scope.require, scope.allow), inherited, strict=True)
@@ -235,6 +242,8 @@ class RouteReader:
         return FoldedRoute(text, name, path, methods, scope, own)
 
     def _path(self, text: RouteText, prefix: str | None) -> PathPattern | None:
+        if not text.wrote("path") and not text.wrote("grpc") and text.has_unknown_keys:
+            return None
         if text.wrote("path") == text.wrote("grpc"):
             message = "a route has either a `path` or a `grpc` method"
             self._report.error(Code.EXCLUSIVE_KEYS, text.place("grpc"), message)

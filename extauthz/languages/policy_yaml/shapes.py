@@ -16,7 +16,7 @@ from typing import ClassVar, Generic, TypeAlias, TypeVar, cast, overload
 
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.nodes import AnyNode, Fields, Items, Scalar, kind_of, plain_value
-from extauthz.languages.policy_yaml.report import Report, did_you_mean, listed, quoted
+from extauthz.languages.policy_yaml.report import Report, closest, did_you_mean, listed, quoted
 from extauthz.model.access import JsonValue
 
 T = TypeVar("T")
@@ -37,17 +37,21 @@ class Reading:
     values: Mapping[str, str]
     used_values: set[str] = field(default_factory=set)
 
-    def substitute(self, scalar: Scalar) -> Scalar:
-        """The scalar with each `${NAME}` replaced; one that has no value is reported."""
+    def substitute(self, scalar: Scalar) -> Scalar | None:
+        """The scalar with each `${NAME}` replaced; None after reporting one that has no value."""
         if "${" not in scalar.text or not isinstance(scalar.value, str):
             return scalar
+        unresolved = False
         for match in _VALUE.finditer(scalar.text):
             if match[1] not in self.values:
+                unresolved = True
                 message = f"there is no value for {quoted(match[0])}"
                 hint = did_you_mean(match[1], self.values) or "give it in the file of --values"
                 self.report.error(Code.VALUE_UNRESOLVED, scalar, message, hint)
             self.used_values.add(match[1])
-        text = _VALUE.sub(lambda match: self.values.get(match[1], match[0]), scalar.text)
+        if unresolved:
+            return None
+        text = _VALUE.sub(lambda match: self.values[match[1]], scalar.text)
         # Not the source text any more: nothing is to be located within it.
         return Scalar(scalar.document, scalar.line, scalar.column, text, text, "$")
 
@@ -67,7 +71,7 @@ class Shape(ABC, Generic[T_co]):
 def refuse_kind(node: AnyNode, reading: Reading, expected: str, hint: str = "") -> None:
     """Reports a value of the wrong type."""
     if isinstance(node, Scalar) and node.value is None:
-        reading.report.error(Code.EMPTY, node, f"nothing stands here; {expected} is needed", "or remove the key")
+        reading.report.error(Code.EMPTY, node, f"nothing stands here; {expected} is needed", "write it, or remove the key")
         return
     if not hint and isinstance(node, Scalar) and expected.startswith("text"):
         hint = f"put it into quotes: '{node.text}'" if node.text.isprintable() else "put it into quotes"
@@ -84,14 +88,19 @@ class Text(Shape[Scalar]):
     """Whether `${NAME}` is replaced here; elsewhere it is refused."""
     is_code: bool = False
     """Whether it is source text of another language, where `${` means nothing to us."""
+    example: str = ""
+    """What it looks like, for hints."""
 
     def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> Scalar | None:
         del owner
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
-            refuse_kind(node, reading, "text")
+            refuse_kind(node, reading, "text", self.example and f"as in {self.example}")
             return None
         if self.substitutes:
-            node = reading.substitute(node)
+            substituted = reading.substitute(node)
+            if substituted is None:
+                return None
+            node = substituted
         elif not self.is_code and (misplaced := _VALUE.search(node.text)):
             message = f"{quoted(misplaced[0])} is not replaced here: values are for providers and hosts"
             reading.report.error(Code.VALUE_MISPLACED, node, message)
@@ -163,21 +172,27 @@ class Choice(Shape[Scalar]):
     """One of a few words."""
 
     words: tuple[str, ...]
+    otherwise: str = ""
+    """What may stand here instead of a word, for messages."""
 
     def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> Scalar | None:
         del owner
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
-            refuse_kind(node, reading, listed(self.words))
+            refuse_kind(node, reading, self._expected)
             return None
         if node.text not in self.words:
-            message = f"{listed(self.words)} is needed here, not {quoted(node.text)}"
-            reading.report.error(Code.NOT_A_CHOICE, node, message, did_you_mean(node.text, self.words))
+            message = f"{self._expected} is needed here, not {quoted(node.text)}"
+            reading.report.error(Code.NOT_A_CHOICE, node, message, closest(node.text, self.words))
             return None
         return node
 
     def schema(self, definitions: Definitions) -> JsonSchema:
         del definitions
         return {"enum": list(self.words)}
+
+    @property
+    def _expected(self) -> str:
+        return f"{listed(self.words)}{self.otherwise and f', or {self.otherwise},'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +349,11 @@ class Record:
     def wrote(self, name: str) -> bool:
         """Whether the key was written, readable or not."""
         return name in self.node.entries
+
+    @property
+    def has_unknown_keys(self) -> bool:
+        """Whether a key was reported as unknown: what seems to be missing may be that one, misspelt."""
+        return not self.node.entries.keys() <= self.keys.keys()
 
     def place(self, name: str) -> AnyNode:
         """Where the key was written; the record itself when it was not."""
