@@ -16,7 +16,7 @@ from google.api.expr.v1alpha1.syntax_pb2 import Expr, SourceInfo
 
 from extauthz.languages.cel_facts import MAPS, NAMES, CelPath
 
-MAX_NODES = 100_000
+MAX_NODES = 50_000
 """Of one expression with its variables inlined: variables that double each other grow fast."""
 
 Bound: TypeAlias = frozenset[str]

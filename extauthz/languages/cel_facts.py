@@ -52,6 +52,12 @@ class Scalar:
     """In the notation of `cel.Type`."""
     read: Load
 
+    def value(self, keys: CelPath) -> Load:
+        """How it is read; the type checker lets no keys follow."""
+        if keys:
+            raise ValueError(f"{keys} of a name that has no keys")
+        return self.read
+
 
 @dataclass(frozen=True, slots=True)
 class Tree:
@@ -61,11 +67,8 @@ class Tree:
     root: Callable[[Facts], JsonValue]
     cross: Callable[[JsonValue], object] = plain_value
 
-    def whole(self) -> Load:
-        root, cross = self.root, self.cross
-        return lambda facts: cross(root(facts))
-
     def value(self, keys: CelPath) -> Load:
+        """How what stands at the keys is read, all of it when there are none."""
         root, cross = self.root, self.cross
 
         def load(facts: Facts) -> object:
@@ -75,6 +78,7 @@ class Tree:
         return load
 
     def presence(self, keys: CelPath) -> Load:
+        """How it is read whether the last key is there."""
         root, above, last = self.root, keys[:-1], keys[-1]
 
         def load(facts: Facts) -> object:
@@ -93,20 +97,21 @@ class Fields:
     values: Callable[[Facts, str], Sequence[str | None]]
     cross: Callable[[Sequence[str | None]], object]
 
-    def whole(self) -> Load:
-        names, values, cross = self.names, self.values, self.cross
-        return lambda facts: {plain_text(name): cross(values(facts, name)) for name in names(facts)}
-
     def value(self, keys: CelPath) -> Load:
-        values, cross, (name,) = self.values, self.cross, keys
+        """How the values of the key's name are read, of all names when there is no key."""
+        names, values, cross = self.names, self.values, self.cross
 
-        def load(facts: Facts) -> object:
-            found = values(facts, name)
+        def whole(facts: Facts) -> object:
+            return {plain_text(name): cross(values(facts, name)) for name in names(facts)}
+
+        def one(facts: Facts) -> object:
+            found = values(facts, keys[0])
             return cross(found) if found else UNREADABLE
 
-        return load
+        return one if keys else whole
 
     def presence(self, keys: CelPath) -> Load:
+        """How it is read whether the name has a value."""
         values, (name,) = self.values, keys
         return lambda facts: bool(values(facts, name))
 
@@ -260,12 +265,14 @@ MAPS: Final = frozenset(name for name, kind in NAMES.items() if not isinstance(k
 HEADER_MAPS: Final = frozenset({"request.headers", "request.header_values"})
 
 
+OF_CALLER: Final = frozenset({"claims", "principal.groups", "principal.scopes"})
+"""What depends on the principal alone, which outlives a request where its token is cached."""
+
+
 def load_value(path: CelPath) -> Load:
     """How the value at this path is read."""
-    kind = NAMES[path[0]]
-    if isinstance(kind, Scalar):
-        return _catching(kind.read)
-    return _catching(kind.value(path[1:]) if len(path) > 1 else kind.whole())
+    load = _catching(NAMES[path[0]].value(path[1:]))
+    return _kept(f"cel {path}", load) if path[0] in OF_CALLER else load
 
 
 def load_presence(path: CelPath) -> Load:
@@ -288,3 +295,16 @@ def _catching(load: Load) -> Load:
             return UNREADABLE  # CEL makes it an error of the read, and the condition's outcome tells
 
     return caught
+
+
+def _kept(key: str, load: Load) -> Load:
+    """Reads once per principal: making a long list of claims safe costs more than evaluating over it."""
+
+    def kept(facts: Facts) -> object:
+        derived = facts.principal.derived
+        value = derived.get(key, _ABSENT)
+        if value is _ABSENT:
+            value = derived[key] = load(facts)
+        return value
+
+    return kept

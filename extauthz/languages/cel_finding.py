@@ -64,7 +64,7 @@ def findings_of(library_message: str, text: str, names: Collection[str]) -> list
         if int(line) < 1:
             findings.append(_about_the_whole(message))
         else:
-            findings.append(_at(int(line), int(column), message, text, names))
+            findings.append(_at(int(line), max(1, int(column)), message, text, names))
     return findings
 
 
@@ -77,7 +77,7 @@ def _about_the_whole(message: str) -> CelFinding:
 
 
 def _at(line: int, column: int, message: str, text: str, names: Collection[str]) -> CelFinding:
-    source = (text.splitlines() or [""])[min(line, len(text.splitlines()) or 1) - 1]
+    source = dict(enumerate(text.split("\n"), start=1)).get(line, "")
     if unknown := re.match(r"undeclared reference to '([^']+)'", message):
         return _unknown_name(unknown[1], line, column, source, names)
     if overload := re.match(r"found no matching overload for '([^']+)' applied to '\((.*)\)'", message):

@@ -159,7 +159,8 @@ class Guards:
     @property
     def unguarded(self) -> tuple[CelPath, ...]:
         """The paths to guard, sorted; a path above another is left out, for its guard is part of the other's."""
-        return tuple(sorted(p for p in self.whole if not any(q[: len(p)] == p for q in self.whole - {p})))
+        above = {path[:end] for path in self.whole for end in range(1, len(path))}
+        return tuple(sorted(self.whole - above))
 
     def guarded_form(self, text: str, path: CelPath) -> str:
         """The text with a guard for the path in front of what would fail without it."""

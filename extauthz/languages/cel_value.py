@@ -19,7 +19,7 @@ from extauthz.model.access import JsonValue
 PlainValue: TypeAlias = "bool | float | str | list[PlainValue] | dict[str, PlainValue] | None"
 
 MAX_DEPTH = 32
-"""Lists and objects within each other, in a claim."""
+"""Lists and objects within each other, in one value that is read."""
 
 _NUL_OR_SURROGATE = re.compile("[\0\ud800-\udfff]")
 
