@@ -82,18 +82,22 @@ def _print_outcomes(outcomes: Sequence[Outcome], ready_seconds: float) -> None:
 
 def _row(outcome: Outcome) -> Sequence[str | Text]:
     request, actual, expected = outcome.request, outcome.actual, outcome.request.expected
-    caller = "anonymous" if request.caller is None else request.caller.label or request.caller.name
     allowed = actual.status in {"200", "grpc 0"}
     return [
         Text("no", style="bold red") if outcome.differences else Text("ok", style="green"),
         f"{request.method} {request.path}",
-        f"{caller} ({request.note})" if request.note else caller,
+        _caller(request),
         expected.status,
         Text(actual.status, style="green" if allowed else "yellow"),
         _compare(expected.reason or "", actual.reason or ""),
         _compare(", ".join(expected.policies), ", ".join(actual.policies)),
         _compare(expected.user or "", actual.user or ""),
     ]
+
+
+def _caller(request: DemoRequest) -> str:
+    caller = "anonymous" if request.caller is None else request.caller.label or request.caller.name
+    return f"{caller} ({request.note})" if request.note else caller
 
 
 def _compare(expected: str, actual: str) -> str | Text:
@@ -124,5 +128,5 @@ def _print_curl_lines(demo: Demo, requests: Sequence[DemoRequest]) -> None:
     out.print(f"\nEnvoy at http://{demo.proxy}, its access log in {demo.access_log}; Ctrl-C ends it. Try:\n")
     for request in requests:
         if not request.is_grpc:
-            out.print(f"# {request.expected.status} {request.expected.reason or ''}".rstrip())
+            out.print(f"# {_caller(request)}: {request.expected.status} {request.expected.reason or ''}".rstrip())
             out.print(demo.curl(request) + "\n")

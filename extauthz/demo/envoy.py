@@ -157,12 +157,15 @@ class EmbeddedEnvoy:
         self.addresses = self._listener_addresses()
 
     def _is_ready(self, admin_path: Path) -> bool:
+        text = admin_path.read_text() if admin_path.exists() else ""
+        if not text:  # not there yet, or created and not yet written
+            return False
+        address = parse_address(text)
+        assert isinstance(address, TcpAddress)  # noqa: S101 - the bootstrap says so
+        self.admin = address
         try:
-            address = parse_address(admin_path.read_text())
-            assert isinstance(address, TcpAddress)  # noqa: S101 - the bootstrap says so
-            self.admin = address
             return self.get_admin("/ready").strip() == "LIVE"
-        except (OSError, HTTPException, ValueError):  # not there yet
+        except (OSError, HTTPException):  # 503 while it initialises
             return False
 
     def _listener_addresses(self) -> dict[str, Address]:

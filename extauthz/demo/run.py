@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -41,15 +42,15 @@ class Demo:
     issuer: DevelopmentIssuer
     access_log: Path
     clock: Callable[[], float]
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    """Of requests: the access log's line is found by the one in its user agent."""
 
     async def send(self, requests: Sequence[DemoRequest]) -> tuple[Outcome, ...]:
         """Send the requests one after another and say what came of each."""
-        replies = await asyncio.to_thread(self._send_all, requests)
-        lines = await self._log_lines(len(requests))
-        return tuple(
-            Outcome(request, _seen(reply, lines[number]))
-            for number, (request, reply) in enumerate(zip(requests, replies, strict=True))
-        )
+        numbered = {next(self._numbers): request for request in requests}
+        replies = await asyncio.to_thread(self._send_all, numbered)
+        lines = await self._log_lines(numbered.keys())
+        return tuple(Outcome(request, _seen(replies[n], lines[n])) for n, request in numbered.items())
 
     def mint(self, caller: Caller) -> str:
         """A token that says what the caller's says."""
@@ -78,11 +79,11 @@ class Demo:
         credential = [] if request.caller is None else [("authorization", f"Bearer {self.mint(request.caller)}")]
         return [*credential, *request.headers]
 
-    def _send_all(self, requests: Sequence[DemoRequest]) -> list[_Reply]:
-        return [
-            (self._call if request.is_grpc else self._fetch)(request, f"{_USER_AGENT}{number}")
-            for number, request in enumerate(requests)
-        ]
+    def _send_all(self, numbered: Mapping[int, DemoRequest]) -> dict[int, _Reply]:
+        return {
+            number: (self._call if request.is_grpc else self._fetch)(request, f"{_USER_AGENT}{number}")
+            for number, request in numbered.items()
+        }
 
     def _fetch(self, request: DemoRequest, user_agent: str) -> _Reply:
         connection = HTTPConnection(self.proxy.host, self.proxy.port, timeout=_REQUEST_SECONDS)
@@ -110,15 +111,16 @@ class Demo:
                 return _Reply(f"grpc {error.code().value[0]}", b"")
             return _Reply("grpc 0", message)
 
-    async def _log_lines(self, count: int) -> dict[int, dict[str, Any]]:
-        """The access log's line of each request: Envoy writes them a moment after the responses."""
+    async def _log_lines(self, numbers: Collection[int]) -> dict[int, dict[str, Any]]:
+        """The access log's lines about these requests: Envoy writes them a moment after the responses."""
         deadline = time.monotonic() + _LOG_SECONDS
         while True:
             lines = dict(_numbered(self.access_log))
-            if len(lines) == count:
+            missing = [number for number in numbers if number not in lines]
+            if not missing:
                 return lines
             if time.monotonic() > deadline:
-                raise EnvironmentUnfitError(f"Envoy logged {len(lines)} of {count} requests in {_LOG_SECONDS} s")
+                raise EnvironmentUnfitError(f"Envoy did not log {len(missing)} requests within {_LOG_SECONDS} s")
             await asyncio.sleep(0.01)
 
 

@@ -98,8 +98,6 @@ def _ext_authz(policy_set: PolicySet, cluster: str) -> JsonObject:
         # A header that cannot be set fails the request; dropping it silently could let the client's own copy pass.
         "validate_mutations": True,
         "decoder_header_mutation_rules": {"disallow_system": True, "disallow_is_error": True},
-        # The SPIFFE ID of an mTLS client.
-        "include_peer_certificate": True,
     }
     if reads_body(policy_set):
         config["with_request_body"] = {

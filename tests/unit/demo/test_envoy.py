@@ -80,6 +80,17 @@ def test_an_envoy_that_is_not_ready_in_time_is_ended(tmp_path):
     assert slow._process is None
 
 
+def test_an_address_file_that_is_created_and_not_yet_written_is_waited_for(tmp_path):
+    """Envoy creates the file before it writes the address into it."""
+    envoy = EmbeddedEnvoy(bootstrap(TcpAddress("127.0.0.1", 0)), tmp_path)
+    path = tmp_path / "admin-address"
+    assert not envoy._is_ready(path)
+    path.touch()
+    assert not envoy._is_ready(path)
+    path.write_text("127.0.0.1:1")  # nobody listens there yet
+    assert not envoy._is_ready(path)
+
+
 @pytest.mark.envoy
 def test_an_administration_request_that_fails_says_why(tmp_path):
     """An unknown page is an error, not an empty answer."""

@@ -33,6 +33,17 @@ def test_a_wrong_expectation_is_a_difference(tmp_path):
     assert outcome.differences == ("status", "reason", "policies", "user")
 
 
+def test_requests_can_be_sent_again(tmp_path):
+    """Each is matched with its own line of the access log, not with an earlier one."""
+
+    async def scenario():
+        async with running_demo(tmp_path, NOW) as demo:
+            return [await demo.send([REQUESTS[number]]) for number in (0, 3, 0)]
+
+    outcomes = [outcome for (outcome,) in asyncio.run(scenario())]
+    assert [(o.request, o.differences) for o in outcomes] == [(REQUESTS[number], ()) for number in (0, 3, 0)]
+
+
 def test_a_curl_line_does_what_the_row_does(tmp_path):
     """What --hold prints works as pasted."""
     request = dataclasses.replace(REQUESTS[0], path="/orders/1001", caller=CUSTOMER, headers=(("x-note", "a b"),))
