@@ -80,6 +80,8 @@ class _Source:
         self.keys = keys
         self.state = state
         self.fetch: asyncio.Task[None] | None = None
+        self.turn = asyncio.Lock()
+        """Stands for the task where there is none, because `run` does not run."""
         self.reported_stale = False
 
 
@@ -169,7 +171,9 @@ class KeySetFetcher:
         if not state.may_fetch(need.kid, self._clock()):
             return
         if self._tasks is None:
-            await self._refresh(source)
+            async with source.turn:
+                if state.may_fetch(need.kid, self._clock()):  # nobody has fetched while we waited for our turn
+                    await self._refresh(source)
         else:
             await asyncio.wait([self._start(source, self._tasks)])
         if state.key_set is before and state.failures == 0:
