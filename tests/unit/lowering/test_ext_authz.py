@@ -1,5 +1,7 @@
 import json
+import threading
 
+import grpc
 import pytest
 from envoy.service.auth.v3.external_auth_pb2 import CheckResponse
 from google.rpc.code_pb2 import PERMISSION_DENIED
@@ -195,6 +197,28 @@ def test_a_large_body_arrives_in_part_and_marked_so(policy_set, front):
         whole, part = (request.attributes.request.http for request in proxy.asked)
     assert (len(whole.raw_body), whole.size) == (MAX_BODY_BYTES, MAX_BODY_BYTES)
     assert (len(part.raw_body), part.size) == (MAX_BODY_BYTES, MAX_BODY_BYTES + 1)
+
+
+@pytest.mark.envoy
+def test_streams_are_not_buffered(policy_set, front):
+    """A gRPC call is decided on its headers: waiting for the end of a stream would hold it back for good."""
+    policies = policy_set(routes=(route(Reading(("body",))),))
+    asked, ended = threading.Event(), threading.Event()
+
+    def answer(_):
+        asked.set()
+        return ok()
+
+    def messages():
+        yield b"first"
+        ended.wait(10)
+
+    with front(policies, answer) as proxy, grpc.insecure_channel(str(proxy.address)) as channel:
+        call = channel.stream_unary("/shop.Orders/Watch").future(messages(), timeout=10)
+        assert asked.wait(5)
+        ended.set()
+        call.result()
+        assert proxy.asked[0].attributes.request.http.raw_body == b""
 
 
 @pytest.mark.envoy
