@@ -69,3 +69,23 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     return result if isinstance(result, int) else 0
+
+
+def _register_commands() -> None:
+    """Last, since the commands use what is above."""
+    from extauthz.cli.decide import decide
+    from extauthz.cli.demo import demo
+    from extauthz.cli.envoy import envoy_app
+    from extauthz.cli.policy import policy_app
+    from extauthz.cli.serve import serve
+    from extauthz.cli.token import token_app
+
+    app.command()(decide)
+    app.command()(demo)
+    app.command()(serve)
+    app.add_typer(envoy_app)
+    app.add_typer(policy_app)
+    app.add_typer(token_app)
+
+
+_register_commands()
