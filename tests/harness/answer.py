@@ -95,6 +95,8 @@ def _aspect(name: str, answer: Answer) -> Any:
             return answer.header("content-type")
         case "grpc_status":
             return int(answer.header("grpc-status") or -1)
+        case "grpc_message":
+            return answer.header("grpc-message")
         case "body":
             text = answer.body.decode()
             return text.replace(told.decision_id, "ID") if told else text

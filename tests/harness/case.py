@@ -42,10 +42,11 @@ _EXPECTED: Mapping[str, type | tuple[type, ...]] = {
     "content_type": (str, type(None)),
     "body": str,
     "grpc_status": int,
+    "grpc_message": str,
     "upstream_path": str,
 }
 """What can be said of an answer. `status` is the client's, `upstream` and `absent` are about the upstream's headers,
-`grpc_status` about a gRPC client's; `route`, `policies`, `reason` are the decision's metadata; `challenge` is
+`grpc_status` and `grpc_message` about a gRPC client's; `route`, `policies`, `reason` are the decision's metadata; `challenge` is
 WWW-Authenticate."""
 
 

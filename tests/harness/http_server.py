@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 class Handler(BaseHTTPRequestHandler):
     """One request; `server.answers` has by path, query left out, what writes the reply."""
 
-    server: Server  # type: ignore[mutable-override] - only a Server makes one
+    server: Server  # type: ignore[mutable-override]  # only a Server makes one
 
     def do_GET(self) -> None:
         self.server.seen.append(self.path)
