@@ -46,6 +46,11 @@ OURS_OF_THE_CALLERS: Final = 0.75
 """The part of the caller's timeout that we use: an answer that arrives after it is an error over there."""
 
 
+WAITING_PART: Final = 0.5
+"""The part of its time that a request may wait for its turn. The rest is for the decision, and for the wait before,
+in the HTTP layer, which we do not see."""
+
+
 class Observer(Protocol):
     """Told of every answer once it is sent, by whom it was given and how long it took."""
 
@@ -141,9 +146,13 @@ class CheckMethod:
 
     async def __call__(self, metadata: Metadata, receive: Receive, send: Send) -> None:
         started = self._monotonic()
+        budget = self._budget(metadata.get(b"grpc-timeout"))
         answerer = self.answerer
         try:
-            answer = await self._answer(answerer, receive, started + self._budget(metadata.get(b"grpc-timeout")))
+            if self._admission.enters_at_once() or await self._admission.wait(started + budget * WAITING_PART):
+                answer = await self._answer(answerer, receive, started + budget)
+            else:
+                answer = answerer.refuse(Reason.OVERLOADED)
         except CallError as error:
             await send_status(send, error.status, str(error))
             return
@@ -168,9 +177,6 @@ class CheckMethod:
         return min(self._limits.deadline_seconds, granted * OURS_OF_THE_CALLERS)
 
     async def _answer(self, answerer: Answerer, receive: Receive, deadline: float) -> Answer:
-        admission = self._admission
-        if not admission.enters_at_once() and not await admission.wait(deadline):
-            return answerer.refuse(Reason.OVERLOADED)
         try:
             message = await read_message(receive, MAX_MESSAGE_BYTES)
         except MessageTooLargeError:

@@ -20,7 +20,7 @@ from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from extauthz.check.answer import Answer
 from extauthz.check.response import ANSWERS
@@ -30,8 +30,10 @@ CAPACITY: Final = 65_536
 """Records that may wait to be formatted: some seconds at full load."""
 INTERVAL_SECONDS: Final = 0.2
 PORTION: Final = 64
-"""Records formatted in one go, which takes a fraction of a millisecond, and written in one go: a block."""
-MAX_BLOCKS: Final = 256
+"""Records formatted in one go, which takes a fraction of a millisecond."""
+BLOCK: Final = 4096
+"""Records written in one go: each block wakes the writing thread, which takes the interpreter for a moment."""
+MAX_BLOCKS: Final = 8
 """Blocks that may wait to be written."""
 FLUSH_SECONDS: Final = 2.0
 """How long an end waits for the last lines to be written."""
@@ -116,9 +118,8 @@ class _Record(NamedTuple):
     seconds: float
 
 
-class _Block(NamedTuple):
-    data: bytes
-    records: int
+_Block: TypeAlias = list[str]
+"""Lines that are written in one go."""
 
 
 class DecisionLog:
@@ -172,17 +173,19 @@ class DecisionLog:
             while True:
                 await asyncio.sleep(INTERVAL_SECONDS)
                 while self._queue and self._blocks.qsize() < MAX_BLOCKS:
-                    self._blocks.put(self._next_block())
-                    await asyncio.sleep(0)
+                    self._blocks.put(await self._next_block())
         finally:
-            while self._queue:
-                self._blocks.put(self._next_block())
+            self._blocks.put([self._format(record) for record in self._queue])
             self._blocks.put(None)
             writer.join(FLUSH_SECONDS)
 
-    def _next_block(self) -> _Block:
-        records = [self._queue.popleft() for _ in range(min(PORTION, len(self._queue)))]
-        return _Block("".join(map(self._format, records)).encode(), len(records))
+    async def _next_block(self) -> _Block:
+        """Format some of what is queued; decisions go on in between."""
+        lines: list[str] = []
+        while self._queue and len(lines) < BLOCK:
+            lines += [self._format(self._queue.popleft()) for _ in range(min(PORTION, len(self._queue)))]
+            await asyncio.sleep(0)
+        return lines
 
     def _format(self, record: _Record) -> str:
         decision = record.decision
@@ -198,18 +201,19 @@ class DecisionLog:
                 record.revision,
                 decision.provider,
             ),
-            json.dumps(self._name_subject(decision)),
+            self._name_subject(decision),
             record.seconds * 1e6,
         )
 
-    def _name_subject(self, decision: Decision) -> str | None:
+    def _name_subject(self, decision: Decision) -> str:
+        """The subject as JSON."""
         if decision.subject is None or self._subject is SubjectForm.OFF:
-            return None
+            return "null"
         if self._subject is SubjectForm.PLAIN:
-            return decision.subject
+            return json.dumps(decision.subject)
         # The separator cannot occur in a provider's name, so no two callers share a text.
         identity = f"{decision.provider}\0{decision.subject}".encode("utf-8", "surrogatepass")
-        return hmac.digest(self._key, identity, "sha256").hex()
+        return f'"{hmac.digest(self._key, identity, "sha256").hex()}"'
 
     # --- In the writing thread -------------------------------------------------------------------------------------
 
@@ -217,10 +221,10 @@ class DecisionLog:
         is_failing = False
         while (block := self._blocks.get()) is not None:
             try:
-                self._sink.write(block.data)
+                self._sink.write("".join(block).encode())
                 is_failing = False
             except OSError as error:
-                self._unwritten += block.records
+                self._unwritten += len(block)
                 if not is_failing:
                     self._on_failure(error)
                 is_failing = True
