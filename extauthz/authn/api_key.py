@@ -8,6 +8,7 @@ holds only their hashes), so nothing can be approached step by step.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 from extauthz.errors import ApiKeyUnknownError
@@ -19,30 +20,25 @@ class ApiKeys:
     """The keys of the providers that read one header."""
 
     def __init__(self, providers: Sequence[ApiKeyProvider], declared_roles: Collection[str]) -> None:
-        self._principals: dict[str, Principal] = {}
-        shared = set(shared_keys(providers))
-        for provider in providers:
-            for key in provider.keys:
-                if key.sha256 not in shared:
-                    self._principals[key.sha256] = _principal(provider, key, declared_roles)
+        holders = Counter(key.sha256 for provider in providers for key in provider.keys)
+        self._principals = {
+            key.sha256: _principal(provider, key, declared_roles)
+            for provider in providers
+            for key in provider.keys
+            if holders[key.sha256] == 1
+        }
 
     def principal(self, api_key: str) -> Principal:
         """Who holds this key: the same object at every call.
 
         Raises:
-            ApiKeyUnknownError: empty, or no provider has it, or two have and nobody can say whose it is.
+            ApiKeyUnknownError: empty, or nobody holds it, or more than one and it cannot be said who asks.
         """
         # Bytes that are not UTF-8 reach us as lone surrogates; no stored key has any, but hashing must not fail.
         principal = self._principals.get(hashlib.sha256(api_key.encode("utf-8", "surrogatepass")).hexdigest())
         if principal is None or not api_key:
             raise ApiKeyUnknownError("no provider of the route knows this API key")
         return principal
-
-
-def shared_keys(providers: Sequence[ApiKeyProvider]) -> list[str]:
-    """The SHA-256 of every key that is listed more than once, sorted: it names no single caller."""
-    listed = [key.sha256 for provider in providers for key in provider.keys]
-    return sorted({digest for digest in listed if listed.count(digest) > 1}) if len(set(listed)) < len(listed) else []
 
 
 def _principal(provider: ApiKeyProvider, key: ApiKey, declared_roles: Collection[str]) -> Principal:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from types import MappingProxyType
 from typing import TypeAlias
 from weakref import WeakValueDictionary
@@ -76,11 +77,13 @@ class NeedKeySet:
 class KeySets:
     """The key sets of a process, by all that decides on a provider's keys.
 
-    They survive policy reloads: a state lives for as long as an authenticator or a fetcher holds it.
+    They survive policy reloads: a state lives for as long as an authenticator or a fetcher holds it. For any thread,
+    since the next policy set is prepared while the present one is served.
     """
 
     def __init__(self) -> None:
         self._states: WeakValueDictionary[bytes, KeySetState] = WeakValueDictionary()
+        self._lock = Lock()
 
     def state_of(self, provider: Provider) -> KeySetState:
         """The provider's keys over time; those from a file, the policy or a secret are there at once.
@@ -89,11 +92,12 @@ class KeySets:
             KeySetRefusedError: keys of the policy that `check_provider_keys` has something to say about.
         """
         digest = key_source_digest(provider)
-        state = self._states.get(digest)
-        if state is None:
-            fixed = fixed_key_set(provider)
-            state = self._states[digest] = KeySetState() if fixed is None else KeySetState.fixed(fixed)
-        return state
+        with self._lock:
+            state = self._states.get(digest)
+            if state is None:
+                fixed = fixed_key_set(provider)
+                state = self._states[digest] = KeySetState() if fixed is None else KeySetState.fixed(fixed)
+            return state
 
 
 class Authenticator:
@@ -107,6 +111,13 @@ class Authenticator:
         key_sets: KeySets,
         tokens: VerifiedTokens,
     ) -> None:
+        """Prepare what does not depend on the request.
+
+        INVARIANT: each provider has an issuer of its own, by which a token picks it; front ends refuse anything else.
+
+        Raises:
+            KeySetRefusedError: keys of the policy that `check_provider_keys` has something to say about.
+        """
         vouchers = [_Voucher(provider, key_sets) for provider in providers]
         locations = dict.fromkeys(location for provider in providers for location in provider.tokens)
         headers = dict.fromkeys(provider.header for provider in api_key_providers)
@@ -170,7 +181,7 @@ class _TokenPlace:
     """A place where tokens may stand, with the providers that take them there."""
 
     def __init__(self, vouchers: Sequence[_Voucher], declared_roles: frozenset[str], verified: VerifiedTokens) -> None:
-        self._vouchers = vouchers
+        self._vouchers = {voucher.provider.issuer: voucher for voucher in vouchers}
         self._declared_roles = declared_roles
         self._verified = verified
         self._known: LruCache[_KnownToken] = LruCache(_KNOWN_TOKENS)
@@ -222,26 +233,13 @@ class _TokenPlace:
 
     def _voucher_for(self, token: UnverifiedToken) -> _Voucher:
         """The provider that the token itself points to; not yet believed."""
-        named = [voucher for voucher in self._vouchers if voucher.provider.issuer == token.issuer]
-        if not named:
+        voucher = self._vouchers.get(token.issuer)
+        if voucher is None:
             raise IssuerUnknownError("no provider that takes tokens here has this issuer")
-        if len(named) == 1:
-            return named[0]
-        meant = [voucher for voucher in named if _is_meant_for(token, voucher.provider)]
-        if len(meant) != 1:
-            raise AudienceMismatchError("the audience does not tell which of the issuer's providers is meant")
-        return meant[0]
+        return voucher
 
 
 _Place: TypeAlias = _TokenPlace | ApiKeys
-
-
-def _is_meant_for(token: UnverifiedToken, provider: Provider) -> bool:
-    try:
-        check_audience(token.claims, provider.audiences)
-    except AudienceMismatchError:
-        return False
-    return True
 
 
 def _verify_signature(token: UnverifiedToken, voucher: _Voucher, key_set: KeySet, now: float) -> NeedKeySet | None:

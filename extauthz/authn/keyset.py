@@ -157,15 +157,27 @@ class KeySetState:
     def phase(self, now: float) -> Phase:
         if self._fetching:
             return Phase.REFRESHING
-        if now < self.refresh_at:
+        if self._is_fresh(now):
             return Phase.FRESH
-        if now < self._retry_at:
+        if self._is_cooling(now):
             return Phase.COOLING
         return Phase.MISSING if self.usable(now) is None else Phase.STALE
 
-    def next_fetch_at(self) -> float:
-        """When a fetch is due without any request asking; never while one is under way."""
-        return math.inf if self._fetching else max(self.refresh_at, self._retry_at)
+    # A time before the one that these were set at means that the clock has been set back: then they say nothing.
+
+    def _is_fresh(self, now: float) -> bool:
+        return self.fetched_at <= now < self.refresh_at
+
+    def _is_cooling(self, now: float) -> bool:
+        return self._attempted_at <= now < self._retry_at
+
+    def next_fetch_at(self, now: float) -> float:
+        """When a fetch is due without any request asking: `now` if it is, never while one is under way."""
+        if self._fetching:
+            return math.inf
+        fresh_until = self.refresh_at if self._is_fresh(now) else now
+        cooling_until = self._retry_at if self._is_cooling(now) else now
+        return max(fresh_until, cooling_until)
 
     def may_fetch(self, kid: str | None, now: float) -> bool:
         """Whether a request that lacks the keys, or among them the key `kid`, is to wait for a fetch.
@@ -176,11 +188,11 @@ class KeySetState:
         """
         if self._fetching:
             return True
-        if now < self._retry_at:
+        if self._is_cooling(now):
             return False
         if self.usable(now) is None:
             return True
-        lately = now < self._attempted_at + UNKNOWN_KID_INTERVAL_SECONDS
+        lately = self._attempted_at <= now < self._attempted_at + UNKNOWN_KID_INTERVAL_SECONDS
         return not lately and now >= self._absent.get(kid, -math.inf)
 
     def begin(self, now: float) -> None:

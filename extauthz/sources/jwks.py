@@ -151,7 +151,7 @@ class KeySetFetcher:
                     self._look_again.clear()
                     now = self._clock()
                     for source in self._sources.values():
-                        if source.state.next_fetch_at() <= now:
+                        if source.state.next_fetch_at(now) <= now:
                             self._start(source, tasks)
                     await self._pause(now)
             finally:
@@ -201,7 +201,7 @@ class KeySetFetcher:
         return source.fetch
 
     async def _pause(self, now: float) -> None:
-        due = min((source.state.next_fetch_at() for source in self._sources.values()), default=math.inf)
+        due = min((source.state.next_fetch_at(now) for source in self._sources.values()), default=math.inf)
         try:
             async with asyncio.timeout(min(max(due - now, 0.0), _LONGEST_PAUSE_SECONDS)):
                 await self._look_again.wait()

@@ -244,7 +244,7 @@ def test_at_first_keys_are_missing():
     state = KeySetState()
     assert state.phase(T) is Phase.MISSING
     assert state.usable(T) is None
-    assert state.next_fetch_at() <= T
+    assert state.next_fetch_at(T) == T
     assert state.may_fetch(None, T)
 
 
@@ -252,10 +252,10 @@ def test_the_life_of_a_key_set():
     """Missing, refreshing, fresh, stale, and missing again past the limit."""
     state = KeySetState()
     state.begin(T)
-    assert (state.phase(T), state.next_fetch_at()) == (Phase.REFRESHING, math.inf)
+    assert (state.phase(T), state.next_fetch_at(T)) == (Phase.REFRESHING, math.inf)
     assert state.may_fetch(None, T)  # joins it
     assert state.fetched(OLD, T, 300.0)
-    assert (state.phase(T), state.next_fetch_at(), state.usable(T)) == (Phase.FRESH, T + 300, OLD)
+    assert (state.phase(T), state.next_fetch_at(T), state.usable(T)) == (Phase.FRESH, T + 300, OLD)
     end = T + 300 + STALE_LIMIT_SECONDS
     assert (state.phase(T + 300), state.usable(T + 300)) == (Phase.STALE, OLD)
     assert (state.phase(end - 1), state.usable(end - 1)) == (Phase.STALE, OLD)
@@ -268,7 +268,7 @@ def test_after_a_failure_nobody_fetches_for_a_while():
     state = KeySetState()
     state.begin(T)
     state.failed("status 500", T, 5.0)
-    assert (state.phase(T), state.next_fetch_at(), state.may_fetch(None, T)) == (Phase.COOLING, T + 5, False)
+    assert (state.phase(T), state.next_fetch_at(T), state.may_fetch(None, T)) == (Phase.COOLING, T + 5, False)
     assert (state.failures, state.last_failure) == (1, "status 500")
     assert (state.phase(T + 5), state.may_fetch(None, T + 5)) == (Phase.MISSING, True)
 
@@ -283,10 +283,11 @@ def test_after_a_failure_nobody_fetches_for_a_while():
 def test_a_success_ends_the_count_of_failures():
     """Back-off starts over with the next failure."""
     state = KeySetState()
+    state.begin(T)
     state.failed("down", T, 60.0)
     state.begin(T + 60)
     state.fetched(OLD, T + 60, 300.0)
-    assert (state.failures, state.last_failure, state.next_fetch_at()) == (0, None, T + 360)
+    assert (state.failures, state.last_failure, state.next_fetch_at(T + 60)) == (0, None, T + 360)
 
 
 def test_unknown_key_ids_bring_one_fetch_per_interval():
@@ -339,8 +340,21 @@ def test_restored_keys_are_due_by_their_own_age():
     """Keys of an earlier process are served at once, and fetched again when they would have been."""
     state = KeySetState()
     state.restore(OLD, T - 200, 300.0)
-    assert (state.usable(T), state.next_fetch_at()) == (OLD, T + 100)
+    assert (state.usable(T), state.next_fetch_at(T)) == (OLD, T + 100)
     assert state.may_fetch("new", T)
+
+
+def test_a_clock_that_is_set_back_delays_nothing():
+    """What was planned by a clock that ran ahead is due at once, and a flood is limited all the same."""
+    state, earlier = fresh_state(at=T + 1e8), T
+    assert (state.phase(earlier), state.usable(earlier)) == (Phase.STALE, OLD)
+    assert state.next_fetch_at(earlier) == earlier
+    state.begin(T + 1e8)
+    state.failed("down", T + 1e8, 60.0)
+    assert state.may_fetch("new", earlier)
+    state.begin(earlier)
+    state.failed("down", earlier, 5.0)
+    assert (state.next_fetch_at(earlier), state.may_fetch("new", earlier)) == (earlier + 5, False)
 
 
 def test_fixed_keys_are_never_fetched():
@@ -348,4 +362,4 @@ def test_fixed_keys_are_never_fetched():
     state = KeySetState.fixed(OLD)
     for now in (0.0, T, 1e12):
         assert (state.phase(now), state.usable(now), state.may_fetch("a", now)) == (Phase.FRESH, OLD, False)
-    assert state.next_fetch_at() == math.inf
+    assert state.next_fetch_at(T) == math.inf

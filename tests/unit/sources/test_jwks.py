@@ -294,8 +294,8 @@ def test_failures_back_off(server):
         pauses = []
         for _ in range(9):
             await process.fetcher.fetch(NeedKeySet(process.provider, None))
-            pauses.append(state.next_fetch_at() - process.now)
-            process.now = state.next_fetch_at()
+            pauses.append(state.next_fetch_at(process.now) - process.now)
+            process.now = state.next_fetch_at(process.now)
         return pauses
 
     pauses = asyncio.run(scenario())
