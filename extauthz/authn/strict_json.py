@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import sys
 
 from extauthz.model.access import JsonValue
 
 MAX_DEPTH = 64
 """How deep objects and arrays may nest: more than any issuer needs, far less than recursion would take."""
 
-_MAX_INTEGER_DIGITS = 300
-"""Keeps integers within a double's range, 1.8e308, which is what conditions compute with."""
+_LARGEST_INTEGER = int(sys.float_info.max)
+"""Conditions compute with doubles, which end at 1.8e308."""
 
 
 class JsonRefusedError(ValueError):
@@ -36,8 +36,6 @@ def parse_object(data: bytes) -> dict[str, JsonValue]:
             data.decode(),
             object_pairs_hook=_unique,
             parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_bounded,
         )
     except JsonRefusedError:
         raise
@@ -45,8 +43,7 @@ def parse_object(data: bytes) -> dict[str, JsonValue]:
         raise JsonRefusedError("not JSON") from None
     if not isinstance(value, dict):
         raise JsonRefusedError("not a JSON object")
-    if _depth_exceeds(value, MAX_DEPTH):
-        raise JsonRefusedError(f"nested deeper than {MAX_DEPTH}")
+    _check_values(value)
     return value
 
 
@@ -61,33 +58,24 @@ def _refuse_constant(text: str) -> JsonValue:
     raise JsonRefusedError(f"{text} is no JSON number")
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise JsonRefusedError("a number is out of range")
-    return number
+def _check_values(root: dict[str, JsonValue]) -> None:
+    """Refuse excessive depth and numbers out of range, level by level: the stack does not grow with the input."""
+    level: list[dict[str, JsonValue] | list[JsonValue]] = [root]
+    for _ in range(MAX_DEPTH):
+        deeper: list[dict[str, JsonValue] | list[JsonValue]] = []
+        for container in level:
+            for value in container.values() if isinstance(container, dict) else container:
+                if isinstance(value, (dict, list)):
+                    deeper.append(value)
+                elif not _in_range(value):
+                    raise JsonRefusedError("a number is out of range")
+        if not deeper:
+            return
+        level = deeper
+    raise JsonRefusedError(f"nested deeper than {MAX_DEPTH}")
 
 
-def _bounded(text: str) -> int:
-    if len(text) > _MAX_INTEGER_DIGITS:
-        raise JsonRefusedError("a number is out of range")
-    return int(text)
-
-
-def _depth_exceeds(value: JsonValue, limit: int) -> bool:
-    level: list[JsonValue] = [value]
-    for _ in range(limit):
-        level = [child for container in level for child in _children(container)]
-        if not level:
-            return False
-    return any(_is_container(value) for value in level)
-
-
-def _children(value: JsonValue) -> Sequence[JsonValue]:
-    if isinstance(value, Mapping):
-        return list(value.values())
-    return value if isinstance(value, list) else ()
-
-
-def _is_container(value: JsonValue) -> bool:
-    return isinstance(value, (dict, list))
+def _in_range(value: JsonValue) -> bool:
+    if isinstance(value, int):
+        return -_LARGEST_INTEGER <= value <= _LARGEST_INTEGER
+    return not isinstance(value, float) or math.isfinite(value)
