@@ -6,7 +6,6 @@ What an engine leaves out is printed at the end with the reason. Without an Envo
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 from extauthz.errors import EnvironmentUnfitError, PolicyError
 from tests.harness.answer import differences
 from tests.harness.case import ENGINES, Case, CaseError, CaseSet, read_case_sets
-from tests.harness.stand import Stand
+from tests.harness.stand import Stand, envoy_or_skip
 
 STAND = pytest.StashKey[Stand]()
 LEFT_OUT = pytest.StashKey[Counter[tuple[str, str]]]()
@@ -84,12 +83,7 @@ class CaseItem(pytest.Item):
         stand = _stand(self.session)
         site = stand.site(self.case_set)
         assert site.policy_set.routes  # a set that does not load fails here, for every engine
-        try:
-            engine = stand.engine(self.engine)
-        except EnvironmentUnfitError as error:
-            if self.engine in os.environ.get("EXTAUTHZ_REQUIRE", "").split(","):
-                raise
-            pytest.skip(str(error))
+        engine = envoy_or_skip(stand) if self.engine == "envoy" else stand.engine(self.engine)
         answer = engine.ask(site, self.case.request)
         found = differences(self.case.expected_of(self.engine), answer)
         if found:

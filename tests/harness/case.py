@@ -46,8 +46,8 @@ _EXPECTED: Mapping[str, type | tuple[type, ...]] = {
     "upstream_path": str,
 }
 """What can be said of an answer. `status` is the client's, `upstream` and `absent` are about the upstream's headers,
-`grpc_status` and `grpc_message` about a gRPC client's; `route`, `policies`, `reason` are the decision's metadata; `challenge` is
-WWW-Authenticate."""
+`grpc_status` and `grpc_message` are a gRPC client's, `challenge` is WWW-Authenticate; `route`, `policies` and `reason`
+are the decision's metadata."""
 
 
 class CaseError(Exception):
@@ -97,6 +97,8 @@ class Proxy:
     """Whether it normalises paths and refuses escaped slashes, as the generated configuration says."""
     underscores: bool = False
     """Whether it lets headers with underscores through."""
+    failure_mode_allow: bool = False
+    """Whether it lets through what the authorizer failed to answer: the setting that we advise against."""
     context_extensions: Mapping[str, str] = field(default_factory=dict)
     """What it tells the authorizer about the route."""
 
@@ -176,9 +178,7 @@ def _read_set(document: object, default_name: str, *, single: bool) -> CaseSet:
     known = {"set": str, "policy": str, "files": dict, "values": dict, "proxy": dict, "cases": list}
     given = _checked(document, known, "a set")
     _require(given, ("policy", "cases") if single else ("set", "policy", "cases"), "a set")
-    proxy = _checked(
-        given.get("proxy", {}), {"normalize": bool, "underscores": bool, "context_extensions": dict}, "proxy"
-    )
+    proxy = _checked(given.get("proxy", {}), _PROXY, "proxy")
     return CaseSet(
         name=given.get("set", default_name),
         policy=given["policy"],
@@ -227,6 +227,10 @@ def _read_request(document: object, where: str) -> CaseRequest:
     return CaseRequest(headers=headers, token=token, **given)
 
 
+_PROXY: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("normalize", "underscores", "failure_mode_allow"), bool),
+    "context_extensions": dict,
+}
 _MINT: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys((f.name for f in fields(Token) if f.name != "claims"), str),
     "omit": list,

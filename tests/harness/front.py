@@ -96,6 +96,8 @@ class EnvoyEngine:
 
     def _listeners(self, site: Site, fields: JsonObject) -> list[JsonObject]:
         filters = check_filters(site.policy_set, cluster=site.name)
+        if site.case_set.proxy.failure_mode_allow:
+            next(f for f in filters if f["name"] == EXT_AUTHZ)["typed_config"]["failure_mode_allow"] = True
         routes = [_with_extensions(route, site.case_set.proxy) for route in upstream_routes(site.policy_set)]
         fields = _behind(site.case_set.proxy, fields)
         plain = listener(site.name, _ANY_PORT, filters, fields, routes=routes)

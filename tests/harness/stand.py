@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -11,15 +12,27 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+import pytest
+
 from extauthz.demo.envoy import envoy_binary
 from extauthz.demo.upstream import echo_upstream
-from extauthz.errors import PolicyError
+from extauthz.errors import EnvironmentUnfitError, PolicyError
 from tests.harness.async_host import AsyncHost
 from tests.harness.case import CaseSet
 from tests.harness.certificates import CertificateAuthority
 from tests.harness.engines import Engine, PdpEngine, ServedEngine, Services
 from tests.harness.front import EnvoyEngine
 from tests.harness.site import Site
+
+
+def envoy_or_skip(stand: Stand) -> EnvoyEngine:
+    """The stand's Envoy; without one the test is skipped, or fails where `EXTAUTHZ_REQUIRE` names it."""
+    try:
+        return stand.envoy
+    except EnvironmentUnfitError as error:
+        if "envoy" in os.environ.get("EXTAUTHZ_REQUIRE", "").split(","):
+            raise
+        pytest.skip(str(error))
 
 
 class Stand:
@@ -55,7 +68,7 @@ class Stand:
 
     @cached_property
     def h2corn(self) -> ServedEngine:
-        engine = ServedEngine(self._services)
+        engine = ServedEngine(self.services)
         self._exit.callback(engine.close)
         return engine
 
@@ -72,7 +85,7 @@ class Stand:
         directory.mkdir()
         authority = CertificateAuthority(directory, now)
         sites = [site for site in self._sites.values() if _loads(site)]
-        engine = EnvoyEngine(sites, self._services.address, upstream, directory, authority)
+        engine = EnvoyEngine(sites, self.services.address, upstream, directory, authority)
         self._exit.callback(engine.close)
         return engine
 
@@ -81,7 +94,7 @@ class Stand:
         return self._exit.enter_context(AsyncHost())
 
     @cached_property
-    def _services(self) -> Services:
+    def services(self) -> Services:
         return Services(self._host, self._directory)
 
 
