@@ -58,7 +58,7 @@ def run(arguments: list[str]) -> int:
         typer.echo(f"{error.format_message()}\nTry '{command} --help'.", err=True)
         return EXIT_WRONG_INPUT
     except PolicyError as error:
-        typer.echo(str(error), err=True)
+        _print_diagnostics(error)
         return EXIT_WRONG_INPUT
     except ConfigurationError as error:
         typer.echo(f"extauthz: {error}", err=True)
@@ -69,6 +69,12 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     return result if isinstance(result, int) else 0
+
+
+def _print_diagnostics(error: PolicyError) -> None:
+    from extauthz.cli.render import console, print_diagnostics
+
+    print_diagnostics(error.diagnostics, console(stderr=True))
 
 
 def _register_commands() -> None:

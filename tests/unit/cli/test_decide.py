@@ -282,3 +282,14 @@ def test_internal_errors_are_not_denials(policy, monkeypatch):
     monkeypatch.setattr("extauthz.check.answer.authorize", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(["decide", policy, "--path", "/healthz"])
+
+
+def test_broken_policy_is_printed_as_validate_prints_it(policy, capsys):
+    """Every command shows diagnostics alike, with what would reach the terminal as an instruction made visible."""
+    Path(policy).write_text('version: 1\nroutes: [{path: "/\\u001b[31m", public: yes}]\n')
+    assert run(["decide", policy, "--path", "/"]) == EXIT_WRONG_INPUT
+    of_decide = capsys.readouterr().err
+    run(["policy", "validate", policy])
+    of_validate = capsys.readouterr().err
+    assert of_decide.splitlines() == of_validate.splitlines()[:-1]
+    assert "\x1b" not in of_decide
