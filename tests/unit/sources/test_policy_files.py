@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 from pathlib import Path
@@ -310,6 +311,20 @@ def test_bad_values_files_are_one_line(folder):
     assert refused("policies", values_file="values.yaml") == "values.yaml does not exist: check the path"
     write("values.yaml", "PORT: 80\n")
     assert refused("policies", values_file="values.yaml").startswith("values.yaml:1:7: the value of PORT")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("text", [POLICY.format(name="shop"), "version: ["])
+def test_collector_is_left_as_it_was(folder, enabled, text):
+    """Loading pauses the garbage collector, and leaves it as it found it, whatever comes of the load."""
+    write("policies/main.yaml", text)
+    before = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        PolicyFiles(["policies"]).attempt()
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_reading_agrees_with_attempt(folder):
