@@ -228,6 +228,7 @@ class OriginsText(Record):
 
 CorsWritten: TypeAlias = Scalar | OriginsText
 _CORS: Shape[CorsWritten] = OneOf(Choice(("none",), "a mapping"), RecordOf(lambda: OriginsText))
+_UPSTREAM_HEADERS: Shape[UpstreamHeadersText] = RecordOf(lambda: UpstreamHeadersText)
 _CORS_DOC = "Whose preflight requests pass without credentials and rules; `none` undoes an outer one."
 RouteWritten: TypeAlias = "RouteText | GroupItemText"
 _ROUTES: Shape[tuple[RouteWritten, ...]] = ListOf(
@@ -266,7 +267,7 @@ class RouteText(Record):
     deny = Key(_RULES, "Any of these denies, an error included.")
     require = Key(_RULES, "Each of these must hold.")
     allow = Key(_RULES, "One of these must hold.")
-    upstream_headers = Key(RecordOf(lambda: UpstreamHeadersText), "Added to the outer ones; an entry here wins.")
+    upstream_headers = Key(_UPSTREAM_HEADERS, "Added to the outer ones; an entry here wins.")
 
 
 class GroupText(Record):
@@ -281,7 +282,7 @@ class GroupText(Record):
     deny = Key(_RULES, "Any of these denies, on each of the routes.")
     require = Key(_RULES, "Each of these must hold, on each of the routes.")
     allow = Key(_RULES, "One of these, or of the route's own, must hold.")
-    upstream_headers = Key(RecordOf(lambda: UpstreamHeadersText), "Added to the outer ones; an entry here wins.")
+    upstream_headers = Key(_UPSTREAM_HEADERS, "Added to the outer ones; an entry here wins.")
     routes = Key(_ROUTES, "The routes; groups may hold groups.", required=True)
 
 
@@ -347,7 +348,7 @@ class PolicyText(Record):
     require = Key(_RULES, "Each of these must hold, on every route.")
     allow = Key(_RULES, "Each of these allows, on every route that is not public, besides the route's own.")
     routes = Key(_ROUTES, "The paths that there are; a request for any other is denied.")
-    upstream_headers = Key(RecordOf(lambda: UpstreamHeadersText), "For every route; a route's own entries win.")
+    upstream_headers = Key(_UPSTREAM_HEADERS, "For every route; a route's own entries win.")
     responses = Key(RecordOf(lambda: ResponsesText), "How denials look.")
 
 

@@ -145,7 +145,10 @@ class _Reader:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
             place = Span(self.document.path, line, column)
-            self.report.error(Code.SYNTAX, place, _syntax_message(error), _syntax_hint(error))
+            if "maximum nesting depth" in (error.problem or ""):  # the parser's own limit, met reading ahead
+                self.report.error(Code.NESTING, place, f"values are nested more than {MAX_DEPTH} deep")
+            else:
+                self.report.error(Code.SYNTAX, place, _syntax_message(error), _syntax_hint(error))
             raise _Refused from None
         except yaml.YAMLError as error:
             self.report.error(Code.SYNTAX, Span(self.document.path, 1, 1), f"not YAML: {quoted(str(error))}")
@@ -249,7 +252,7 @@ class _Reader:
         if text in _BOOLEAN:
             return _BOOLEAN[text]
         if _INTEGER.fullmatch(text) or _OCTAL.fullmatch(text) or _HEXADECIMAL.fullmatch(text):
-            if len(text) > MAX_INTEGER_DIGITS:
+            if len(text.lstrip("+-")) > MAX_INTEGER_DIGITS:
                 message = f"the number has more than {MAX_INTEGER_DIGITS} digits"
                 self.report.error(Code.NUMBER, node, message, "put it into quotes")
                 return text

@@ -1,6 +1,6 @@
 """Findings about a policy set, collected: an author sees everything that is wrong at once, each at its place.
 
-A message never carries raw text of the policy into a terminal: what is quoted goes through `quoted`.
+A message never carries raw text of the policy into a terminal: control characters are shown as escapes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ _LONGEST_SOURCE_LINE = 400
 def quoted(text: str) -> str:
     """A text of the policy for a message: in quotes, on one line, without control characters, not endless."""
     shown = text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…"
-    return "'" + "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown) + "'"
+    return f"'{_printable(shown)}'"
+
+
+def _printable(text: str) -> str:
+    """The text with what could drive a terminal shown as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def listed(texts: Iterable[str], conjunction: str = "or") -> str:
@@ -68,7 +75,9 @@ class Report:
     ) -> None:
         node = None if isinstance(place, Span) else place
         span = at or (place if isinstance(place, Span) else place.span)
-        self._found.append((Diagnostic(span, code.value, message, severity, hint=hint), node))
+        # Messages of other compilers quote the policy as it is.
+        found = Diagnostic(span, code.value, _printable(message), severity, hint=_printable(hint))
+        self._found.append((found, node))
 
     def diagnostics(self, roots: Sequence[AnyNode]) -> tuple[Diagnostic, ...]:
         """The findings, sorted, with their YAML paths and source lines, each once."""

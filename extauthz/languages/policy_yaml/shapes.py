@@ -71,7 +71,9 @@ class Shape(ABC, Generic[T_co]):
 def refuse_kind(node: AnyNode, reading: Reading, expected: str, hint: str = "") -> None:
     """Reports a value of the wrong type."""
     if isinstance(node, Scalar) and node.value is None:
-        reading.report.error(Code.EMPTY, node, f"nothing stands here; {expected} is needed", "write it, or remove the key")
+        reading.report.error(
+            Code.EMPTY, node, f"nothing stands here; {expected} is needed", "write it, or remove the key"
+        )
         return
     if not hint and isinstance(node, Scalar) and expected.startswith("text"):
         hint = f"put it into quotes: '{node.text}'" if node.text.isprintable() else "put it into quotes"
