@@ -20,12 +20,10 @@ from extauthz.model.policy import Authentication, PolicySet
 
 if TYPE_CHECKING:
     from extauthz.authn.authenticator import KeySets
-    from extauthz.authoring.explain import Explanation
     from extauthz.authorizer import Snapshot
     from extauthz.check.answer import Answer, Answerer
     from extauthz.check.reply import ClientResponse
     from extauthz.check.request import CheckedRequest
-    from extauthz.model.access import Principal
     from extauthz.model.policy import Provider
     from extauthz.model.source import Span
 
@@ -59,7 +57,6 @@ def decide(
         str | None,
         typer.Option(metavar="TIME", help="When: RFC 3339 or epoch seconds; now if not given.", show_default=False),
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show what every rule of the route says.")] = False,
     values: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What ${NAME} in providers and hosts stands for: a YAML map.")
     ] = None,
@@ -72,7 +69,6 @@ def decide(
     from extauthz.authn.authenticator import KeySets, VerifiedTokens
     from extauthz.authorizer import build_snapshot
     from extauthz.check.answer import Answerer
-    from extauthz.cli.explanation import explanation_json, print_explanation
     from extauthz.cli.sample import Sample, check_request_of, parse_header, parse_time, read_captured
     from extauthz.sources.policy_files import load
 
@@ -92,20 +88,15 @@ def decide(
     key_sets = KeySets()
     snapshot = build_snapshot(policy_set, key_sets, VerifiedTokens())
     checked = _checked(message, request)
-    principal = None if claims is None else principal_as(policy_set, claims)
-    if principal is None:
+    if claims is None:
         answer = _answer(Answerer(snapshot), message, now, key_sets)
     else:
-        answer = _answer_as(snapshot, checked, principal, now)
-    explanation = _explanation(answer, snapshot, checked, principal, now) if explain else None
+        answer = _answer_as(snapshot, checked, claims, now)
     if output is OutputFormat.JSON:
-        document = _as_json(answer, checked, policy_set, now, verified=principal is None)
-        print_json(document | ({"explanation": explanation_json(explanation)} if explain else {}))
+        print_json(_as_json(answer, checked, policy_set, now, verified=claims is None))
     else:
         print_diagnostics(parsed.warnings, console(stderr=True))
-        _print(answer, checked, policy_set, now, verified=principal is None)
-        if explain:
-            print_explanation(explanation, console())
+        _print(answer, checked, policy_set, now, verified=claims is None)
     return 0 if answer.decision.effect is Effect.ALLOW else EXIT_NEGATIVE
 
 
@@ -199,48 +190,29 @@ async def _answer_with_keys(answerer: Answerer, message: bytes, now: float, key_
             raise EnvironmentUnfitError(message_text) from error
 
 
-def principal_as(policy_set: PolicySet, claims: str) -> Principal:
-    """Who the claims are about, though nobody verified them.
-
-    Raises:
-        ConfigurationError: no JSON object, of no provider, or not what the provider's mapping takes.
-    """
+def _answer_as(snapshot: Snapshot, request: CheckedRequest, claims: str, now: float) -> Answer:
+    """Decide with claims that nobody verified."""
     from extauthz.authn.claims import principal_of
     from extauthz.authn.strict_json import JsonRefusedError, parse_object
+    from extauthz.authorizer import authorize_as
+    from extauthz.check.answer import Answer, new_decision_id
+    from extauthz.check.response import ReplyWriter
 
+    policy_set = snapshot.policy_set
     try:
         stated = parse_object(claims.encode("utf-8", "surrogateescape"))
     except JsonRefusedError as error:
         raise ConfigurationError(f"--claims: {error}") from error
     provider = _provider_of(policy_set, stated.get("iss"))
     try:
-        return principal_of(provider, stated, policy_set.roles)
+        principal = principal_of(provider, stated, policy_set.roles)
     except ClaimInvalidError as error:
         raise ConfigurationError(f"--claims: {error}; in service the answer would be 401 claim_invalid") from error
-
-
-def _answer_as(snapshot: Snapshot, request: CheckedRequest, principal: Principal, now: float) -> Answer:
-    """Decide for a principal that nobody verified."""
-    from extauthz.authorizer import authorize_as
-    from extauthz.check.answer import Answer, new_decision_id
-    from extauthz.check.response import ReplyWriter
-
-    policy_set = snapshot.policy_set
     decision = authorize_as(request, snapshot, now, principal)
-    _check_provider_counts(policy_set, decision.route, principal.provider)
+    _check_provider_counts(policy_set, decision.route, provider)
     decision_id = new_decision_id()
     reply = ReplyWriter(policy_set.responses, policy_set.revision).write(decision, decision_id)
     return Answer(reply, decision, request, decision_id)
-
-
-def _explanation(
-    answer: Answer, snapshot: Snapshot, request: CheckedRequest, principal: Principal | None, now: float
-) -> Explanation | None:
-    from extauthz.authoring.explain import explain
-
-    if answer.decision.reason is Reason.PREFLIGHT:  # passes before any rule
-        return None
-    return explain(request, snapshot, now, principal)
 
 
 def _provider_of(policy_set: PolicySet, issuer: object) -> Provider:
@@ -254,12 +226,12 @@ def _provider_of(policy_set: PolicySet, issuer: object) -> Provider:
     raise ConfigurationError(f"--claims: set iss to an issuer of the policy: {known}")
 
 
-def _check_provider_counts(policy_set: PolicySet, route_name: str | None, provider: str | None) -> None:
+def _check_provider_counts(policy_set: PolicySet, route_name: str | None, provider: Provider) -> None:
     for route in policy_set.routes:
         looks = route.authentication is not Authentication.NONE
-        if route.name == route_name and looks and provider not in route.providers:
+        if route.name == route_name and looks and provider.name not in route.providers:
             raise ConfigurationError(
-                f"--claims: route {route.name} does not accept provider {provider} (it accepts "
+                f"--claims: route {route.name} does not accept provider {provider.name} (it accepts "
                 f"{', '.join(route.providers)}); in service the answer would be 401 issuer_unknown"
             )
 

@@ -127,25 +127,6 @@ def test_claims_stand_for_a_token(policy, capsys):
     assert decision["upstream_headers"] == {"set": {"x-user": "alice"}, "remove": ["x_user"]}
 
 
-def test_explain_shows_the_rules(policy, issuer, capsys):
-    """With --explain every rule is told, for claims and tokens alike; a denial before any rule has none."""
-    claims = json.dumps({"iss": issuer.url, "sub": "alice", "scope": "orders.read"})
-    for who in (("--claims", claims), ("--token", issued(issuer, scope="orders.read"))):
-        _, decision = decide(capsys, "--path", "/orders", *who, *UNFROZEN, "--explain")
-        explanation = decision["explanation"]
-        assert isinstance(explanation, dict)
-        assert {rule["id"]: rule["outcome"] for rule in explanation["rules"]} == {
-            "orders.deny.frozen": "unsatisfied",
-            "orders.allow.staff": "unsatisfied",
-            "orders.allow.scoped": "satisfied",
-        }
-    assert decide(capsys, "--path", "/orders", "--explain")[1]["explanation"] is None
-    preflight = ("--header", "origin: https://app.example", "--header", "access-control-request-method: GET")
-    assert decide(capsys, "--method", "OPTIONS", "--path", "/orders", *preflight, "--explain")[1]["explanation"] is None
-    assert run(["decide", policy, "--path", "/healthz", "--explain"]) == 0
-    assert "allow   health.public holds  policy.yaml:20:5\n    yes   anyone: true\n" in capsys.readouterr().out
-
-
 def test_rules_that_cannot_be_evaluated_are_named(policy, capsys):
     """A deny that errors denies, and is listed on both sides."""
     claims = json.dumps({"iss": "https://127.0.0.1:1", "sub": "alice", "roles": ["reader"]})
