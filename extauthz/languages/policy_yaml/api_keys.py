@@ -11,7 +11,7 @@ from extauthz.languages.policy_yaml.language import API_KEYS, ApiKeyProviderText
 from extauthz.languages.policy_yaml.nodes import AnyNode, Scalar
 from extauthz.languages.policy_yaml.providers import ProviderReader
 from extauthz.languages.policy_yaml.reader import read_document
-from extauthz.languages.policy_yaml.report import Report, did_you_mean, listed, quoted
+from extauthz.languages.policy_yaml.report import Report, listed, quoted
 from extauthz.languages.policy_yaml.shapes import Entry, Reading, texts
 from extauthz.model.policy import ApiKey, ApiKeyProvider, MayAssert
 
@@ -76,8 +76,7 @@ class ApiKeyReader:
             self._report.error(Code.API_KEY, written.sha256, message, "a key has one holder")
         for scalar in written.roles or ():
             if scalar.text not in self._roles:
-                hint = did_you_mean(scalar.text, self._roles)
-                self._report.error(Code.UNKNOWN_ROLE, scalar, f"there is no role {quoted(scalar.text)}", hint)
+                self._report.unknown(Code.UNKNOWN_ROLE, scalar, "role", self._roles)
         return ApiKey(
             sha256,
             written.subject.text,

@@ -10,7 +10,7 @@ from extauthz.languages.policy_yaml.conditions import Conditions
 from extauthz.languages.policy_yaml.language import BindingSubjectText, BindingText
 from extauthz.languages.policy_yaml.networks import read_workloads
 from extauthz.languages.policy_yaml.nodes import Scalar
-from extauthz.languages.policy_yaml.report import Report, did_you_mean, quoted
+from extauthz.languages.policy_yaml.report import Report, quoted
 from extauthz.model.policy import Binding, BindingSubject, Role
 
 IDENTITY_READS = frozenset({"claims", "principal.subject"})
@@ -44,8 +44,7 @@ class BindingReader:
     def _binding(self, written: BindingText) -> Binding | None:
         role = written.role
         if role is not None and role.text not in self._roles:
-            hint = did_you_mean(role.text, self._roles)
-            self._report.error(Code.UNKNOWN_ROLE, role, f"there is no role {quoted(role.text)}", hint)
+            self._report.unknown(Code.UNKNOWN_ROLE, role, "role", self._roles)
         provider = self._provider(written.provider)
         subjects = self._subjects(written, provider)
         when = self._when(written, subjects)
@@ -57,8 +56,7 @@ class BindingReader:
         if written is None:
             return None
         if written.text not in self._providers:
-            hint = did_you_mean(written.text, self._providers)
-            self._report.error(Code.UNKNOWN_PROVIDER, written, f"there is no provider {quoted(written.text)}", hint)
+            self._report.unknown(Code.UNKNOWN_PROVIDER, written, "provider", self._providers)
         return written.text
 
     def _subjects(self, written: BindingText, provider: str | None) -> tuple[BindingSubject, ...]:

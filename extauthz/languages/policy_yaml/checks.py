@@ -6,13 +6,14 @@ A finding about a rule that applies to several routes is reported once, and name
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from extauthz.languages.cel import CelCondition
 from extauthz.languages.policy_yaml.bindings import IDENTITY_READS
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.nodes import AnyNode, Scalar
-from extauthz.languages.policy_yaml.report import Report, did_you_mean, quoted
+from extauthz.languages.policy_yaml.report import Report, quoted
 from extauthz.languages.policy_yaml.routes import SET_SCOPE, FoldedRoute
 from extauthz.languages.policy_yaml.rules import WrittenRule
 from extauthz.languages.policy_yaml.templates import HeaderReader, path_names
@@ -84,19 +85,21 @@ def _refuse_repeated_names(routes: Sequence[FoldedRoute], report: Report) -> Non
 
 def _refuse_overlaps(routes: Sequence[FoldedRoute], report: Report) -> None:
     """Two routes with the same host and shape of path own the same requests: their methods must differ."""
-    owners: dict[tuple[HostPattern, tuple[str, ...]], list[FoldedRoute]] = {}
+    owners: dict[tuple[HostPattern, tuple[str, ...]], dict[str | None, FoldedRoute]] = {}
     for route in routes:
         host = route.scope.host
         if host is None or route.path is None:
             continue
-        same = owners.setdefault((host, _shape(route.path)), [])
-        for other in same:
-            common = _common_methods(route.methods, other.methods)
-            if common:
-                message = f"the route {quoted(other.name)} at {other.text.node.span} owns {common} of this path as well"
-                report.error(Code.OVERLAP, route.place, message, "merge the two, or tell them apart by method or host")
-                break
-        same.append(route)
+        by_method = owners.setdefault((host, _shape(route.path)), {})
+        common = _common_methods(route.methods, by_method.keys())
+        if common:
+            other = by_method[common[0]]
+            its = [method for method in common if method is not None and by_method[method] is other]
+            shown = ", ".join(its) or "every method"
+            message = f"the route {quoted(other.name)} at {other.text.node.span} owns {shown} of this path as well"
+            report.error(Code.OVERLAP, route.place, message, "merge the two, or tell them apart by method or host")
+        for method in route.methods or {None}:
+            by_method.setdefault(method, route)
 
 
 def _shape(path: PathPattern) -> tuple[str, ...]:
@@ -110,12 +113,15 @@ def _shape(path: PathPattern) -> tuple[str, ...]:
     return tuple(marks)
 
 
-def _common_methods(one: frozenset[str] | None, other: frozenset[str] | None) -> str:
-    if one is None and other is None:
-        return "every method"
-    if one is None or other is None:
-        return ", ".join(sorted((one or other or frozenset()) - _NOT_IMPLIED))
-    return ", ".join(sorted(one & other))
+def _common_methods(methods: frozenset[str] | None, taken: Collection[str | None]) -> list[str | None]:
+    """Which of the methods that are taken are a route's too, sorted; None stands for any but CONNECT and TRACE."""
+    if methods is None:
+        common = set(taken) - _NOT_IMPLIED
+    elif None in taken and methods - _NOT_IMPLIED:
+        return [None]
+    else:
+        common = set(taken) & methods
+    return sorted(common, key=lambda method: method or "")
 
 
 def _check_public(route: FoldedRoute, report: Report) -> None:
@@ -185,37 +191,58 @@ def _never_satisfied(rule: WrittenRule, workload_roles: frozenset[str]) -> str:
 # --- Rules on routes -----------------------------------------------------------------------------------------------
 
 
+class _Once:
+    """Reports each kind of finding about a rule once, whatever the number of routes that it applies to."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._reported: set[tuple[int, Code]] = set()
+
+    def error(self, code: Code, rule: WrittenRule, place: AnyNode, message: str, hint: str) -> None:
+        if (id(rule), code) not in self._reported:
+            self._reported.add((id(rule), code))
+            self._report.error(code, place, message, hint)
+
+    def suggest(self, word: str, known: Iterable[str]) -> str:
+        return self._report.suggest(word, known)
+
+
+_RouteCheck: TypeAlias = Callable[[WrittenRule, FoldedRoute, _Once], None]
+
+
 def _check_rules(routes: Sequence[FoldedRoute], providers: Sequence[str], report: Report) -> None:
-    """Checks of a rule against every route that it applies to; each finding once for a rule."""
-    reported: set[tuple[int, Code]] = set()
-
-    def once(code: Code, rule: WrittenRule, place: AnyNode, message: str, hint: str) -> None:
-        if (id(rule), code) not in reported:
-            reported.add((id(rule), code))
-            report.error(code, place, message, hint)
-
+    """Checks of a rule against every route that it applies to."""
+    once = _Once(report)
+    checks: dict[int, tuple[_RouteCheck, ...]] = {}
     for route in routes:
-        own = {id(rule) for rule in route.own}
         for rule in route.rules:
-            _check_anyone(rule, route, once)
-            _check_identity(rule, route, once)
-            _check_path_reads(rule, route, once)
-            if id(rule) in own:
-                _check_rule_provider(rule, route, providers, once)
+            known = checks.get(id(rule))
+            if known is None:
+                known = checks[id(rule)] = tuple(_checks_of(rule))
+            for check in known:
+                check(rule, route, once)
+        for rule in route.own:
+            _check_rule_provider(rule, route, providers, once)
 
 
-_Once = Callable[[Code, WrittenRule, AnyNode, str, str], None]
+def _checks_of(rule: WrittenRule) -> Iterator[_RouteCheck]:
+    """The checks that can find something about a rule: a rule of the whole set meets every route."""
+    is_allow = rule.rule.kind is RuleKind.ALLOW
+    reads = rule.when.reads if rule.when is not None else frozenset()
+    if is_allow and rule.text.wrote("anyone"):
+        yield _check_anyone
+    names_identity = rule.text.wrote("subject") or rule.text.wrote("group")
+    if names_identity or (is_allow and IDENTITY_READS & {path[0] for path in reads}):
+        yield _check_identity
+    if any(path[0] == "path" and len(path) > 1 for path in reads):
+        yield _check_path_reads
 
 
 def _check_anyone(rule: WrittenRule, route: FoldedRoute, once: _Once) -> None:
-    if (
-        rule.text.wrote("anyone")
-        and rule.rule.kind is RuleKind.ALLOW
-        and route.scope.authentication is Authentication.REQUIRED
-    ):
+    if route.scope.authentication is Authentication.REQUIRED:
         message = f"the route {quoted(route.name)} requires authentication, so not anyone can pass"
         hint = "write `authenticated: true`, or set `authentication: optional` or `public: true` on the route"
-        once(Code.ANYONE_ON_REQUIRED, rule, rule.text.place("anyone"), message, hint)
+        once.error(Code.ANYONE_ON_REQUIRED, rule, rule.text.place("anyone"), message, hint)
 
 
 def _check_identity(rule: WrittenRule, route: FoldedRoute, once: _Once) -> None:
@@ -232,14 +259,14 @@ def _check_identity(rule: WrittenRule, route: FoldedRoute, once: _Once) -> None:
             message = (
                 f"{quoted(key)} means something only together with its provider, and {quoted(route.name)} has several"
             )
-            once(Code.IDENTITY_AMBIGUOUS, rule, rule.text.place(key), message, hint)
+            once.error(Code.IDENTITY_AMBIGUOUS, rule, rule.text.place(key), message, hint)
     condition = rule.when
     if condition is not None and rule.rule.kind is RuleKind.ALLOW:
         reads = sorted({path[0] for path in condition.reads} & IDENTITY_READS)
         if reads:
             of_route = f"and {quoted(route.name)} has several"
             message = f"{quoted(reads[0])} means something only together with its provider, {of_route}"
-            once(Code.IDENTITY_AMBIGUOUS, rule, rule.text.place("when"), message, hint)
+            once.error(Code.IDENTITY_AMBIGUOUS, rule, rule.text.place("when"), message, hint)
 
 
 def _check_path_reads(rule: WrittenRule, route: FoldedRoute, once: _Once) -> None:
@@ -250,8 +277,8 @@ def _check_path_reads(rule: WrittenRule, route: FoldedRoute, once: _Once) -> Non
     for read in sorted(condition.reads):
         if read[0] == "path" and len(read) > 1 and read[1] not in bound and not _asks_first(condition.text, read[1]):
             message = f"the path of {quoted(route.name)} does not bind {quoted(read[1])}"
-            hint = did_you_mean(read[1], bound) or "move the rule to the routes whose path binds it"
-            once(Code.UNKNOWN_PATH_VARIABLE, rule, rule.text.when or rule.text.owner, message, hint)
+            hint = once.suggest(read[1], bound) or "move the rule to the routes whose path binds it"
+            once.error(Code.UNKNOWN_PATH_VARIABLE, rule, rule.text.when or rule.text.owner, message, hint)
 
 
 def _asks_first(text: str, name: str) -> bool:
@@ -266,7 +293,7 @@ def _check_rule_provider(rule: WrittenRule, route: FoldedRoute, declared: Sequen
         if scalar.text in declared and scalar.text not in route.scope.providers:
             message = f"credentials of {quoted(scalar.text)} do not count on {quoted(route.name)}"
             hint = f"its providers are {', '.join(route.scope.providers)}" if route.scope.providers else ""
-            once(Code.UNKNOWN_PROVIDER, rule, scalar, message, hint)
+            once.error(Code.UNKNOWN_PROVIDER, rule, scalar, message, hint)
 
 
 # --- Conditions ----------------------------------------------------------------------------------------------------
@@ -306,7 +333,7 @@ def warn_of_unbound_bindings(
         for read in sorted(condition.reads):
             if read[0] == "path" and len(read) > 1 and read[1] not in bound:
                 message = f"no route's path binds {quoted(read[1])}, so nobody gets the role"
-                report.warning(Code.BINDING_NEVER_HOLDS, place, message, did_you_mean(read[1], bound))
+                report.warning(Code.BINDING_NEVER_HOLDS, place, message, report.suggest(read[1], bound))
 
 
 # --- Headers -------------------------------------------------------------------------------------------------------
@@ -334,7 +361,7 @@ def check_headers(
         for name in path_names(template):
             if name not in bound:
                 message = f"no route's path binds {quoted(name)}"
-                report.error(Code.UNKNOWN_PATH_VARIABLE, value, message, did_you_mean(name, bound))
+                report.error(Code.UNKNOWN_PATH_VARIABLE, value, message, report.suggest(name, bound))
     for route in routes:
         _check_own_templates(route, bound, report)
 
@@ -351,7 +378,9 @@ def _check_own_templates(route: FoldedRoute, bound: frozenset[str], report: Repo
         for name in path_names(header.template):
             if name in bound and name not in route.path.variables:
                 message = f"the path of {quoted(route.name)} does not bind {quoted(name)}"
-                report.error(Code.UNKNOWN_PATH_VARIABLE, entry.value, message, did_you_mean(name, route.path.variables))
+                report.error(
+                    Code.UNKNOWN_PATH_VARIABLE, entry.value, message, report.suggest(name, route.path.variables)
+                )
 
 
 def _bound_names(routes: Iterable[FoldedRoute]) -> frozenset[str]:

@@ -9,12 +9,12 @@ from extauthz.languages.cel import CelCompiler, CelCondition, CelError
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.nodes import Scalar
 from extauthz.languages.policy_yaml.positions import place_within
-from extauthz.languages.policy_yaml.report import Report, did_you_mean, quoted
+from extauthz.languages.policy_yaml.report import Report, quoted
 from extauthz.languages.policy_yaml.shapes import Entry
 
 # String literals and comments of CEL, in which no variable is read.
 _NO_CODE = re.compile(
-    r"""//[^\n]*|[rRbB]{0,2}(?:'{3}(?:\\.|.)*?'{3}|"{3}(?:\\.|.)*?"{3}|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*")""",
+    r"""//[^\n]*|[rRbB]{0,2}(?:'{3}(?:\\.|[^\\])*?'{3}|"{3}(?:\\.|[^\\])*?"{3}|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*")""",
     re.DOTALL,
 )
 _VARIABLE = re.compile(r"(?<![\w.])variables\s*\.\s*([A-Za-z_]\w*)")
@@ -59,7 +59,7 @@ class Conditions:
             name = match[1]
             if name not in self._declared:
                 place = place_within(text, *_line_and_column(text.text, match.start()))
-                hint = did_you_mean(name, self._declared)
+                hint = self._report.suggest(name, self._declared)
                 self._report.error(Code.UNKNOWN_VARIABLE, text, f"there is no variable {quoted(name)}", hint, at=place)
             usable = usable and name in self._usable
         return usable

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.nodes import Scalar
-from extauthz.languages.policy_yaml.report import Report, did_you_mean, quoted
+from extauthz.languages.policy_yaml.report import Report, quoted
 from extauthz.model.policy import Network
 
 _SPIFFE = re.compile(r"spiffe://([a-z0-9._-]{1,255})((?:/[A-Za-z0-9._-]+)*)(/\*\*)?")
@@ -50,7 +50,7 @@ def read_workloads(texts: Iterable[Scalar], trust_domains: Sequence[str], report
         elif len(scalar.text) > _MAX_SPIFFE_ID:
             report.error(Code.WORKLOAD, scalar, f"a SPIFFE ID has at most {_MAX_SPIFFE_ID} characters")
         elif match[1] not in trust_domains:
-            hint = did_you_mean(match[1], trust_domains) or f"add `trust_domains: [{match[1]}]`"
+            hint = report.suggest(match[1], trust_domains) or f"add `trust_domains: [{match[1]}]`"
             report.error(Code.WORKLOAD, scalar, f"{quoted(match[1])} is not one of the trust_domains", hint)
         else:
             workloads.append(scalar.text)

@@ -6,7 +6,9 @@ Only when a file cannot be read at all do the later steps not run: half a set wo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -91,6 +93,26 @@ def parse_policy_set(
     Raises:
         PolicyError: the set must not be served; it carries every error of the set, and nothing else is ever raised.
     """
+    with _collector_paused():
+        return _parse(sources, read_file, values)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Pauses the cyclic garbage collector, which would walk the growing tree again and again: half of the time.
+
+    A tree of values has no cycles of its own; reference counts free it as before.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _parse(sources: Sequence[SourceText], read_file: Callable[[str], bytes], values: Mapping[str, str]) -> ParsedSet:
     report = Report()
     reading = Reading(report, values)
     files = Files(read_file, report)

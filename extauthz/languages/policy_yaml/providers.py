@@ -18,7 +18,7 @@ from extauthz.languages.policy_yaml.language import (
     TokenText,
 )
 from extauthz.languages.policy_yaml.nodes import AnyNode, Scalar
-from extauthz.languages.policy_yaml.report import Report, did_you_mean, quoted
+from extauthz.languages.policy_yaml.report import Report, quoted
 from extauthz.languages.policy_yaml.shapes import Entry, texts
 from extauthz.model.policy import ClaimMapping, ClaimPath, MayAssert, Provider, TokenLocation
 
@@ -76,8 +76,7 @@ class ProviderReader:
             self._report.error(Code.EMPTY, written.owner, "`may_assert` is empty", "write `may_assert: none`")
         for scalar in written.roles or ():
             if scalar.text not in self._roles:
-                hint = did_you_mean(scalar.text, self._roles)
-                self._report.error(Code.UNKNOWN_ROLE, scalar, f"there is no role {quoted(scalar.text)}", hint)
+                self._report.unknown(Code.UNKNOWN_ROLE, scalar, "role", self._roles)
         return MayAssert(*(frozenset(texts(names)) for names in (written.roles, written.groups, written.scopes)))
 
     def _refuse_equal_issuers(self) -> None:
@@ -138,7 +137,7 @@ class ProviderReader:
             elif scalar.text in HMAC_ALGORITHMS:
                 self._check_hmac(scalar, written, beside_others=bool(asymmetric))
             elif scalar.text not in PUBLIC_KEY_ALGORITHMS:
-                hint = did_you_mean(scalar.text, (*PUBLIC_KEY_ALGORITHMS, *HMAC_ALGORITHMS))
+                hint = self._report.suggest(scalar.text, (*PUBLIC_KEY_ALGORITHMS, *HMAC_ALGORITHMS))
                 self._report.error(
                     Code.ALGORITHM, scalar, f"{quoted(scalar.text)} is not an algorithm known here", hint
                 )

@@ -18,7 +18,7 @@ import yaml
 
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.nodes import AnyNode, Document, Fields, Items, Scalar, ScalarValue, kind_of
-from extauthz.languages.policy_yaml.report import Report, did_you_mean, quoted
+from extauthz.languages.policy_yaml.report import Report, quoted
 from extauthz.model.source import Span
 
 MAX_DEPTH = 64
@@ -221,7 +221,7 @@ class _Reader:
         anchored = self.anchors.get(name)
         if anchored is None:
             message = f"there is no anchor {quoted(name)} before this alias"
-            self._refuse(Code.ALIAS, event, message, did_you_mean(name, self.anchors))
+            self._refuse(Code.ALIAS, event, message, self.report.suggest(name, self.anchors))
         self.aliases += 1
         self.expanded += anchored.size
         if self.aliases > MAX_ALIASES:

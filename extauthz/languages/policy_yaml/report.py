@@ -9,11 +9,14 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 from extauthz.languages.policy_yaml.codes import Code
-from extauthz.languages.policy_yaml.nodes import AnyNode, Document, yaml_paths
+from extauthz.languages.policy_yaml.nodes import AnyNode, Document, Scalar, yaml_paths
 from extauthz.model.source import Diagnostic, Severity, Span
 
 _LONGEST_QUOTE = 80
 _LONGEST_SOURCE_LINE = 400
+_MOST_LISTED = 12
+_MOST_COMPARISONS = 50_000
+"""Of words for hints, in one report: about a second. A set with more mistakes than that has hints enough."""
 
 
 def quoted(text: str) -> str:
@@ -44,7 +47,11 @@ def closest(word: str, known: Iterable[str]) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """As `closest`, else a hint at all that are known, when they are few."""
     known = sorted(known)
-    return closest(word, known) or (f"known here: {', '.join(known)}" if 0 < len(known) <= 12 else "")
+    return closest(word, known) or _all_of(known)
+
+
+def _all_of(known: Sequence[str]) -> str:
+    return f"known here: {', '.join(known)}" if 0 < len(known) <= _MOST_LISTED else ""
 
 
 class Report:
@@ -53,6 +60,7 @@ class Report:
     def __init__(self) -> None:
         self._found: list[tuple[Diagnostic, AnyNode | None]] = []
         self._documents: dict[str, Document] = {}
+        self._comparisons_left = _MOST_COMPARISONS
         self.has_errors = False
 
     def know(self, document: Document) -> None:
@@ -69,6 +77,21 @@ class Report:
     ) -> None:
         """A finding that does not."""
         self._add(code, place, message, hint, Severity.WARNING, at)
+
+    def unknown(self, code: Code, name: Scalar, what: str, known: Iterable[str]) -> None:
+        """An error about a name that is not declared, with the one that it resembles."""
+        self.error(code, name, f"there is no {what} {quoted(name.text)}", self.suggest(name.text, known))
+
+    def closest(self, word: str, known: Iterable[str]) -> str:
+        """As the function of this name, within the report's limit."""
+        known = tuple(known)
+        self._comparisons_left -= len(known)
+        return closest(word, known) if self._comparisons_left >= 0 else ""
+
+    def suggest(self, word: str, known: Iterable[str]) -> str:
+        """As `did_you_mean`, within the report's limit."""
+        known = sorted(known)
+        return self.closest(word, known) or _all_of(known)
 
     def _add(
         self, code: Code, place: AnyNode | Span, message: str, hint: str, severity: Severity, at: Span | None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.language import RoleText
 from extauthz.languages.policy_yaml.nodes import Scalar
-from extauthz.languages.policy_yaml.report import Report, did_you_mean, quoted
+from extauthz.languages.policy_yaml.report import Report, quoted
 from extauthz.languages.policy_yaml.shapes import Entry, texts
 from extauthz.model.policy import Role
 
@@ -32,8 +33,7 @@ def _inherited(entry: Entry[RoleText], entries: Sequence[Entry[RoleText]], repor
         if scalar.text in names:
             inherited.setdefault(scalar.text, scalar)
         else:
-            hint = did_you_mean(scalar.text, names - {entry.name})
-            report.error(Code.UNKNOWN_ROLE, scalar, f"there is no role {quoted(scalar.text)}", hint)
+            report.unknown(Code.UNKNOWN_ROLE, scalar, "role", names - {entry.name})
     return inherited
 
 
@@ -84,25 +84,18 @@ class Grants:
     """Which roles grant a permission."""
 
     def __init__(self, roles: Mapping[str, Role]) -> None:
-        self._roles = roles
-        self._known: dict[str, frozenset[str]] = {}
-
-    def roles_for(self, permission: str) -> frozenset[str]:
-        """All roles that grant it, themselves or through what they inherit."""
-        known = self._known.get(permission)
-        if known is None:
-            known = frozenset(
-                name for name, role in self._roles.items() if any(grants(p, permission) for p in role.permissions)
-            )
-            self._known[permission] = known
-        return known
+        self._roles_with: dict[str, set[str]] = {}
+        for name, role in roles.items():
+            for permission in role.permissions:
+                self._roles_with.setdefault(permission, set()).add(name)
 
     @property
-    def permissions(self) -> frozenset[str]:
+    def permissions(self) -> Collection[str]:
         """Every permission as some role has it."""
-        return frozenset(permission for role in self._roles.values() for permission in role.permissions)
+        return self._roles_with.keys()
 
-
-def grants(granted: str, permission: str) -> bool:
-    """Whether a role's permission covers the one that a rule asks for."""
-    return granted in {"*", permission} or (granted.endswith(":*") and permission.startswith(granted[:-1]))
+    def roles_for(self, permission: str) -> frozenset[str]:
+        """All roles that grant it, themselves or through what they inherit: literally, by `<prefix>:*` or by `*`."""
+        wildcards = (f"{permission[: colon.end()]}*" for colon in re.finditer(":", permission))
+        granted_by = (self._roles_with.get(granted, ()) for granted in ("*", permission, *wildcards))
+        return frozenset().union(*granted_by)

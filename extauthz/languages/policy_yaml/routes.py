@@ -29,7 +29,7 @@ from extauthz.languages.policy_yaml.language import (
 from extauthz.languages.policy_yaml.networks import read_origins
 from extauthz.languages.policy_yaml.nodes import AnyNode, Scalar
 from extauthz.languages.policy_yaml.paths import PathReader
-from extauthz.languages.policy_yaml.report import Report, did_you_mean, quoted
+from extauthz.languages.policy_yaml.report import Report, quoted
 from extauthz.languages.policy_yaml.rules import RuleReader, WrittenRule
 from extauthz.languages.policy_yaml.templates import HeaderReader
 from extauthz.model.decision import PolicyId
@@ -197,8 +197,7 @@ class RouteReader:
         known: dict[str, Scalar] = {}
         for scalar in names:
             if scalar.text not in self._providers:
-                hint = did_you_mean(scalar.text, self._providers)
-                self._report.error(Code.UNKNOWN_PROVIDER, scalar, f"there is no provider {quoted(scalar.text)}", hint)
+                self._report.unknown(Code.UNKNOWN_PROVIDER, scalar, "provider", self._providers)
             known.setdefault(scalar.text, scalar)
         return tuple(known)
 
@@ -216,9 +215,9 @@ class RouteReader:
             return scope
         return replace(
             scope,
-            deny=(*deny, *scope.deny),
-            require=(*require, *scope.require),
-            allow=(*allow, *scope.allow),
+            deny=deny + scope.deny,
+            require=require + scope.require,
+            allow=allow + scope.allow,
         )
 
     def _route(self, text: RouteText, outer: Scope) -> FoldedRoute:

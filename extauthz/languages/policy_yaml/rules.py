@@ -16,7 +16,7 @@ from extauthz.languages.policy_yaml.conditions import Conditions
 from extauthz.languages.policy_yaml.language import RuleText
 from extauthz.languages.policy_yaml.networks import read_networks, read_workloads
 from extauthz.languages.policy_yaml.nodes import Scalar
-from extauthz.languages.policy_yaml.report import Report, did_you_mean, quoted
+from extauthz.languages.policy_yaml.report import Report, quoted
 from extauthz.languages.policy_yaml.roles import Grants
 from extauthz.languages.policy_yaml.shapes import texts
 from extauthz.model.decision import PolicyId
@@ -113,8 +113,7 @@ class RuleReader:
     def _role(self, names: Sequence[Scalar]) -> RoleIs:
         for scalar in names:
             if scalar.text not in self._roles:
-                hint = did_you_mean(scalar.text, self._roles)
-                self._report.error(Code.UNKNOWN_ROLE, scalar, f"there is no role {quoted(scalar.text)}", hint)
+                self._report.unknown(Code.UNKNOWN_ROLE, scalar, "role", self._roles)
         return RoleIs(frozenset(texts(names)))
 
     def _permission(self, names: Sequence[Scalar]) -> RoleIs:
@@ -123,7 +122,7 @@ class RuleReader:
                 message = f"a rule asks for one permission, and {quoted(scalar.text)} is a wildcard"
                 self._report.error(Code.PERMISSION, scalar, message, "roles have wildcards, rules name permissions")
             elif not self._grants.roles_for(scalar.text):
-                hint = did_you_mean(scalar.text, self._grants.permissions)
+                hint = self._report.suggest(scalar.text, self._grants.permissions)
                 self._report.warning(Code.NOT_GRANTED, scalar, f"no role grants {quoted(scalar.text)}", hint)
         permissions = texts(names)
         roles = frozenset(role for permission in permissions for role in self._grants.roles_for(permission))
@@ -132,8 +131,7 @@ class RuleReader:
     def _provider(self, names: Sequence[Scalar]) -> ProviderIs:
         for scalar in names:
             if scalar.text not in self._providers:
-                hint = did_you_mean(scalar.text, self._providers)
-                self._report.error(Code.UNKNOWN_PROVIDER, scalar, f"there is no provider {quoted(scalar.text)}", hint)
+                self._report.unknown(Code.UNKNOWN_PROVIDER, scalar, "provider", self._providers)
         return ProviderIs(texts(names))
 
     def _when(self, text: Scalar | None) -> When | None:

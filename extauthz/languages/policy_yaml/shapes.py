@@ -16,7 +16,7 @@ from typing import ClassVar, Generic, TypeAlias, TypeVar, cast, overload
 
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.nodes import AnyNode, Fields, Items, Scalar, kind_of, plain_value
-from extauthz.languages.policy_yaml.report import Report, closest, did_you_mean, listed, quoted
+from extauthz.languages.policy_yaml.report import Report, listed, quoted
 from extauthz.model.access import JsonValue
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class Reading:
             if match[1] not in self.values:
                 unresolved = True
                 message = f"there is no value for {quoted(match[0])}"
-                hint = did_you_mean(match[1], self.values) or "give it in the file of --values"
+                hint = self.report.suggest(match[1], self.values) or "give it in the file of --values"
                 self.report.error(Code.VALUE_UNRESOLVED, scalar, message, hint)
             self.used_values.add(match[1])
         if unresolved:
@@ -184,7 +184,7 @@ class Choice(Shape[Scalar]):
             return None
         if node.text not in self.words:
             message = f"{self._expected} is needed here, not {quoted(node.text)}"
-            reading.report.error(Code.NOT_A_CHOICE, node, message, closest(node.text, self.words))
+            reading.report.error(Code.NOT_A_CHOICE, node, message, reading.report.closest(node.text, self.words))
             return None
         return node
 
@@ -394,7 +394,7 @@ class RecordOf(Shape[R_co]):
 
     @staticmethod
     def _refuse_key(key: Scalar, reading: Reading, record: type[Record]) -> None:
-        hint = did_you_mean(key.text, record.keys)
+        hint = reading.report.suggest(key.text, record.keys)
         if key.text == "<<":
             hint = "YAML 1.2 has no merge keys: repeat what is to be merged"
         reading.report.error(Code.UNKNOWN_KEY, key, f"{quoted(key.text)} is not a key here", hint)

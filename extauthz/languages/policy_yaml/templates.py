@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.language import UpstreamHeadersText
 from extauthz.languages.policy_yaml.nodes import Scalar
-from extauthz.languages.policy_yaml.report import Report, did_you_mean, quoted
+from extauthz.languages.policy_yaml.report import Report, quoted
 from extauthz.model.policy import TemplatePart, UpstreamHeader
 
 PRINCIPAL_PARTS = ("subject", "provider", "roles", "groups", "scopes")
@@ -115,9 +115,9 @@ def _part(dotted: str, scalar: Scalar, report: Report) -> TemplatePart | None:
     if root == "claims" and keys and all(keys):
         return TemplatePart(path=(root, *keys))
     if root == "principal" and len(keys) == 1:
-        hint = did_you_mean(keys[0], PRINCIPAL_PARTS)
+        hint = report.suggest(keys[0], PRINCIPAL_PARTS)
     else:
-        hint = did_you_mean(root, ("principal", "claims", "path")) if root not in {"claims", "path"} else ""
+        hint = report.suggest(root, ("principal", "claims", "path")) if root not in {"claims", "path"} else ""
         hint = hint or "write {principal.subject}, {claims.tenant} or {path.order_id}"
     report.error(Code.HEADER_TEMPLATE, scalar, f"{quoted('{' + dotted + '}')} names nothing", hint)
     return None

@@ -50,3 +50,10 @@ def test_variable_names_are_identifiers():
     """As CEL writes them."""
     assert [code for code, _ in errors(condition("{a-b: 'true'}", "'true'"))] == ["EAZ206"]
     assert [code for code, _ in errors(condition("{in: 'true'}", "'true'"))] == ["EAZ801"]
+
+
+def test_unclosed_text_takes_no_time():
+    """Backslashes in a string that never ends are read once."""
+    when = "|\n          '''" + "\\" * 4000 + "\n"
+    text = f"{HEAD}routes:\n  - path: /a\n    allow:\n      - when: {when}"
+    assert {code for code, _ in errors(text)} == {"EAZ801"}

@@ -1,3 +1,5 @@
+import gc
+
 import pytest
 
 from extauthz.errors import PolicyError
@@ -113,3 +115,18 @@ def test_a_name_is_optional():
     """It only stands in logs."""
     assert policy_set(HEAD.replace("name: shop\n", "") + ROUTE).name == "policy"
     assert policy_set(HEAD + ROUTE).name == "shop"
+
+
+@pytest.mark.parametrize("text", [HEAD + ROUTE, HEAD])
+def test_the_garbage_collector_is_as_it_was(text):
+    """Whether the text is a set or not, and whoever had switched it off."""
+    for was_enabled in (True, False):
+        (gc.enable if was_enabled else gc.disable)()
+        try:
+            parse_policy_set([SourceText("policy.yaml", text.encode())], read_file=no_file)
+        except PolicyError:
+            assert text == HEAD
+        finally:
+            is_enabled = gc.isenabled()
+            gc.enable()
+        assert is_enabled is was_enabled

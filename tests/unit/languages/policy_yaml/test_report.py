@@ -71,3 +71,22 @@ def test_messages_of_others_cannot_drive_a_terminal_either():
     report.error(Code.CEL, node(1, 1), "token '\x1b[2J'", "write\nthis")
     (finding,) = report.diagnostics([])
     assert (finding.message, finding.hint) == ("token '\\x1b[2J'", "write\\nthis")
+
+
+def test_hints_are_not_worth_minutes():
+    """A report with very many mistakes goes on without suggestions."""
+    report = Report()
+    known = [f"role-{number}" for number in range(10_000)]
+    assert report.closest("role-x", known) != ""
+    for _ in range(5):
+        report.closest("role-x", known)
+    assert report.closest("role-x", known) == ""
+    assert report.suggest("role-x", ["role-y"]) == "known here: role-y"
+
+
+def test_an_unknown_name_is_reported_with_what_it_resembles():
+    """One message for roles, providers and the like."""
+    report = Report()
+    report.unknown(Code.UNKNOWN_ROLE, node(1, 1), "role", ["y", "xx"])
+    (finding,) = report.diagnostics([])
+    assert (finding.message, finding.hint) == ("there is no role 'x'", "did you mean 'xx'?")
