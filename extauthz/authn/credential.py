@@ -7,6 +7,7 @@ malformed: the caller meant to authenticate.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
@@ -41,6 +42,8 @@ class CredentialFinder(Generic[_Place]):
                 self._header(location.header).bare.append(place)
         for header, place in api_keys:
             self._header(header).bare.append(place)
+        for places in self._headers.values():
+            places.seal()
         self._by_header = list(self._headers.items())
 
     def _header(self, name: str) -> _HeaderPlaces[_Place]:
@@ -77,22 +80,31 @@ class CredentialFinder(Generic[_Place]):
 class _HeaderPlaces(Generic[_Place]):
     """The places within one header: after a scheme, or the whole value."""
 
-    __slots__ = ("bare", "schemes")
+    __slots__ = ("_joint", "bare", "schemes")
 
     def __init__(self) -> None:
+        self._joint: re.Pattern[str] | None = None
+        """Where a proxy joined repeated headers, as Envoy joins Authorization: at a comma before a scheme of ours. No
+        token holds a comma."""
         self.schemes: dict[str, _Place] = {}
         """By lower-case scheme."""
         self.bare: list[_Place] = []
         """Two of them, a token's and an API key's, make every value without a known scheme ambiguous."""
 
+    def seal(self) -> None:
+        """Say that all schemes are there."""
+        if self.schemes:
+            schemes = "|".join(map(re.escape, self.schemes))
+            self._joint = re.compile(rf",[ \t]*(?=(?:{schemes})(?:[ ,]|$))", re.IGNORECASE)
+
     def presented(self, value: str) -> Sequence[tuple[_Place, str]]:
+        if self._joint is not None and "," in value:
+            return [presented for part in self._joint.split(value) for presented in self._presented_alone(part)]
+        return self._presented_alone(value)
+
+    def _presented_alone(self, value: str) -> Sequence[tuple[_Place, str]]:
         scheme, _, rest = value.partition(" ")
         place = self.schemes.get(scheme.lower())
         if place is None:
             return [(bare, value) for bare in self.bare]
-        presented = (place, rest.lstrip(" "))
-        return (presented, presented) if "," in rest and self._begins_again(rest) else (presented,)
-
-    def _begins_again(self, rest: str) -> bool:
-        """Whether a proxy joined repeated headers by commas, as Envoy joins Authorization; no token holds a comma."""
-        return any(part.lstrip(" \t").partition(" ")[0].lower() in self.schemes for part in rest.split(",")[1:])
+        return ((place, rest.lstrip(" ")),)
