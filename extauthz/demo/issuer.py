@@ -17,15 +17,21 @@ from types import TracebackType
 from typing import Any, Self
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.exceptions import PyJWTError
 
 from extauthz.errors import ConfigurationError
 from extauthz.model.access import JsonValue
 
 ALGORITHMS = ("ES256", "RS256")
-"""What keys can be made for."""
+"""What the development issuer, and the demo's keys, sign with."""
+
+_CURVES: Mapping[str, type[ec.EllipticCurve]] = {
+    "ES256": ec.SECP256R1,
+    "ES384": ec.SECP384R1,
+    "ES512": ec.SECP521R1,
+}
 
 _MINIMUM_RSA_BITS = 2048  # RFC 7518 section 3.3
 _PUBLIC_MEMBERS = ("alg", "crv", "e", "kid", "kty", "n", "use", "x", "y")
@@ -71,14 +77,21 @@ class SigningKey:
 
 
 def generate_key(algorithm: str) -> SigningKey:
-    """A new key for one of ALGORITHMS, its `kid` the thumbprint of its public half."""
-    if algorithm == "RS256":
+    """A new key for an asymmetric algorithm (RFC 7518 section 3.1, RFC 8037), its `kid` the thumbprint."""
+    if algorithm == "EdDSA":
+        jwk = OKPAlgorithm.to_jwk(ed25519.Ed25519PrivateKey.generate(), as_dict=True)
+    elif algorithm in _CURVES:
+        jwk = ECAlgorithm.to_jwk(ec.generate_private_key(_CURVES[algorithm]()), as_dict=True)
+    else:
         jwk = RSAAlgorithm.to_jwk(
             rsa.generate_private_key(public_exponent=65537, key_size=_MINIMUM_RSA_BITS), as_dict=True
         )
-    else:
-        jwk = ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()), as_dict=True)
     return SigningKey({**jwk, "alg": algorithm})
+
+
+def sign_with_secret(secret: bytes, algorithm: str, claims: Mapping[str, JsonValue]) -> str:
+    """A JWT in compact form under a shared secret (RFC 7518 section 3.2)."""
+    return jwt.encode(dict(claims), secret, algorithm)
 
 
 def read_keys(text: str, source: str) -> tuple[SigningKey, ...]:

@@ -36,7 +36,7 @@ MAX_ENTRIES = 10_000
 """Names looked at below the given folders: a folder with more is not a policy folder but a wrong path."""
 
 _POLICY_ENDINGS = (".yaml", ".yml")
-_TEST_ENDINGS = ("_test.yaml", "_test.yml")
+TEST_ENDINGS = ("_test.yaml", "_test.yml")
 _DATA_NAMES = frozenset({"data.json", "data.yaml", "data.yml"})
 
 
@@ -53,6 +53,8 @@ class LoadedSet:
     """Each folder read, with where it really is and where its `..data` link points: these change in an atomic swap."""
     digest: str
     """Over names and contents as read."""
+    tests: tuple[str, ...] = ()
+    """The test files found in the folders given; not read."""
 
 
 class Reading(NamedTuple):
@@ -132,6 +134,7 @@ class PolicyFiles:
             files=tuple(sorted(files)),
             directories=contents.directories,
             digest=digest,
+            tests=contents.tests,
         )
         return Attempt(loaded, digest)
 
@@ -185,6 +188,7 @@ class _Contents:
     files: Mapping[str, bytes]
     """The sources and the values file."""
     directories: Mapping[str, str]
+    tests: tuple[str, ...]
 
 
 def read_regular_file(path: str) -> bytes:
@@ -216,7 +220,7 @@ def _read(paths: Sequence[str], values_file: str | None) -> _Contents:
         walk.add(path)
     sources = {name: _read_text(name) for name in walk.files.values()}
     files = sources if values_file is None else {**sources, values_file: _read_text(values_file)}
-    return _Contents(sources, files, walk.directories)
+    return _Contents(sources, files, walk.directories, tuple(sorted(walk.tests.values())))
 
 
 @dataclass(slots=True)
@@ -228,6 +232,8 @@ class _Walk:
     files: dict[str, str] = field(default_factory=dict)
     """Real path -> the name it was found under."""
     directories: dict[str, str] = field(default_factory=dict)
+    tests: dict[str, str] = field(default_factory=dict)
+    """As `files`, of the test files seen on the way."""
     entries: int = 0
 
     def add(self, path: str) -> None:
@@ -244,7 +250,7 @@ class _Walk:
                 )
             return
         name = Path(path).name
-        if name.lower().endswith(_TEST_ENDINGS):
+        if name.lower().endswith(TEST_ENDINGS):
             raise ConfigurationError(f"{path} is a test file: name the policy that it tests")
         if not self._add_file(path, name, os.path.realpath(path)):
             raise ConfigurationError(f"{path} is not a policy file: name a *.yaml file or a folder of them")
@@ -291,7 +297,10 @@ class _Walk:
         lowered = name.lower()
         if lowered.endswith(".rego") or lowered in _DATA_NAMES:
             raise ConfigurationError(f"{path}: Rego is not supported yet: move its files out of the policy's folders")
-        if not lowered.endswith(_POLICY_ENDINGS) or lowered.endswith(_TEST_ENDINGS):
+        if lowered.endswith(TEST_ENDINGS):
+            self.tests.setdefault(real, path)
+            return False
+        if not lowered.endswith(_POLICY_ENDINGS):
             return False
         if real == self.values_file:
             return False

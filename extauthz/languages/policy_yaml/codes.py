@@ -34,6 +34,7 @@ class Code(StrEnum):
     EMPTY_FILE = "EAZ109", "the file holds no value"
     NUMBER = "EAZ110", "a number is too large to be read exactly"
     FILE_UNREADABLE = "EAZ111", "a file that the policy names cannot be read"
+    CAPTURE = "EAZ112", "a file that a test names is no captured request"
 
     UNKNOWN_KEY = "EAZ201", "a key that is not part of the language"
     MISSING_KEY = "EAZ202", "a key that is required here is missing"
@@ -47,6 +48,7 @@ class Code(StrEnum):
     VALUE_UNRESOLVED = "EAZ210", "a ${NAME} without a value"
     VALUE_MISPLACED = "EAZ211", "a ${NAME} outside of providers and hosts"
     NOT_SUPPORTED = "EAZ212", "a part of the language that this version cannot enforce"
+    CONTRADICTION = "EAZ213", "an expectation that no decision can meet"
 
     UNKNOWN_ROLE = "EAZ301", "a role that is not declared"
     UNKNOWN_PROVIDER = "EAZ302", "a provider that is not declared, or does not count on this route"
@@ -55,6 +57,7 @@ class Code(StrEnum):
     VARIABLE_CYCLE = "EAZ305", "a variable that reads itself"
     UNKNOWN_VARIABLE = "EAZ306", "a variable that is not declared"
     UNKNOWN_PATH_VARIABLE = "EAZ307", "a path variable that a route does not bind"
+    UNKNOWN_IN_TEST = "EAZ308", "a test that names what neither its file nor the set has"
 
     DUPLICATE_ISSUER = "EAZ401", "two providers with the same issuer"
     ALGORITHM = "EAZ402", "signature algorithms that are unknown, unsafe, or do not fit the keys"
