@@ -10,13 +10,21 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -25,6 +33,8 @@ from extauthz.languages.policy_yaml.nodes import plain_value
 from extauthz.languages.policy_yaml.reader import read_document
 from extauthz.languages.policy_yaml.report import Report, did_you_mean
 from extauthz.lowering.address import Address, TcpAddress, UnixAddress, parse_address
+
+_Item = TypeVar("_Item")
 
 ENVIRONMENT_PREFIX: Final = "EXTAUTHZ_"
 MIN_KEY_BYTES: Final = 16
@@ -65,6 +75,13 @@ def _split_commas(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
+def _refuse_none(value: tuple[_Item, ...]) -> tuple[_Item, ...]:
+    # Not a length constraint of pydantic's: that one also complains when items are wrong.
+    if not value:
+        raise ValueError("at least one is needed")
+    return value
+
+
 AddressSetting: TypeAlias = Annotated[Address, BeforeValidator(_parse_address), PlainSerializer(str)]
 FileName: TypeAlias = Annotated[str, Field(min_length=1)]
 
@@ -81,13 +98,12 @@ class Settings(BaseSettings):
         arbitrary_types_allowed=True,
     )
 
-    paths: Annotated[tuple[FileName, ...], BeforeValidator(_split_commas)] = Field(
-        min_length=1, description="Policy files and folders; together one policy set."
+    paths: Annotated[tuple[FileName, ...], BeforeValidator(_split_commas), AfterValidator(_refuse_none)] = Field(
+        description="Policy files and folders; together one policy set."
     )
     values: FileName | None = Field(default=None, description="YAML map of what ${NAME} stands for in the policy.")
-    listen: Annotated[tuple[AddressSetting, ...], BeforeValidator(_split_commas)] = Field(
+    listen: Annotated[tuple[AddressSetting, ...], BeforeValidator(_split_commas), AfterValidator(_refuse_none)] = Field(
         default=(TcpAddress("127.0.0.1", 9000),),
-        min_length=1,
         description="Where Envoy's calls arrive: host:port or unix:/path.",
     )
     admin: AddressSetting = Field(
@@ -182,7 +198,7 @@ def load_settings(flags: Mapping[str, object], config_file: str | None = None) -
     from_environment = EnvSettingsSource(Settings)()
     origins = {
         **dict.fromkeys(from_file, str(config_file)),
-        **{name: f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in from_environment},
+        **{name: _variable(name) for name in from_environment},
         **{name: _flag(name) for name in flags},
     }
     problems = [*_unknown_variables(), *_unknown_keys(from_file, str(config_file))]
@@ -218,7 +234,7 @@ def _read_config(path: str) -> dict[str, Any]:
 def _unknown_keys(from_file: Mapping[str, object], path: str) -> Iterator[str]:
     for name in from_file:
         if name not in Settings.model_fields:
-            yield f"{path}: unknown setting '{name}': {_hint(name)}"
+            yield f"{path}: unknown setting '{name}': {_hint(name, Settings.model_fields)}"
 
 
 def _unknown_variables() -> Iterator[str]:
@@ -229,11 +245,15 @@ def _unknown_variables() -> Iterator[str]:
             continue
         if _SERVICE_LINK.fullmatch(name) or (_SERVICE_LINK_PORT.fullmatch(name) and _SERVICE_LINK_URL.match(value)):
             continue
-        yield f"{variable}: unknown setting: {_hint(name.lower())}"
+        yield f"{variable}: unknown setting: {_hint(variable, [_variable(each) for each in Settings.model_fields])}"
 
 
-def _hint(name: str) -> str:
-    return did_you_mean(name, Settings.model_fields) or "`extauthz serve --print-config` shows all of them"
+def _hint(name: str, known: Iterable[str]) -> str:
+    return did_you_mean(name, known) or "`extauthz serve --print-config` shows all of them"
+
+
+def _variable(name: str) -> str:
+    return f"{ENVIRONMENT_PREFIX}{name.upper()}"
 
 
 def _describe(details: ErrorDetails, origins: Mapping[str, str]) -> str:
@@ -242,7 +262,7 @@ def _describe(details: ErrorDetails, origins: Mapping[str, str]) -> str:
         return message  # it names the settings itself
     name = str(details["loc"][0])
     if details["type"] == "missing":
-        return f"{name} is missing: name at least one policy file or folder"
+        return f"{_flag(name)} is missing: name at least one policy file or folder"
     origin = origins.get(name, name)
     return f"{origin}: {name}: {message}" if origin == name or "/" in origin else f"{origin}: {message}"
 
@@ -252,8 +272,10 @@ def _flag(name: str) -> str:
 
 
 def render_settings(settings: Settings) -> str:
-    """The settings as a YAML file that would give them again; secrets are masked."""
+    """The settings as a YAML file that would give them again; secrets are left out."""
     lines = []
     for name, value in settings.model_dump(mode="json").items():
-        lines += [f"# {Settings.model_fields[name].description}", f"{name}: {json.dumps(value)}"]
+        is_secret = isinstance(getattr(settings, name), SecretStr)
+        lines.append(f"# {Settings.model_fields[name].description}")
+        lines.append(f"# {name}: (set, not shown)" if is_secret else f"{name}: {json.dumps(value)}")
     return "\n".join(lines) + "\n"

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 
 from extauthz.model.policy import Route
 from extauthz.telemetry.status import ServiceStatus
+from extauthz.telemetry.timestamp import rfc3339
 
 
 def policy_router(status: ServiceStatus) -> APIRouter:
@@ -18,7 +19,7 @@ def policy_router(status: ServiceStatus) -> APIRouter:
     @router.get("/v1/policy")
     async def policy() -> JSONResponse:
         served, failed = status.policy, status.failed_load
-        failure = None if failed is None else {"at": failed.at, "message": failed.message}
+        failure = None if failed is None else {"at": rfc3339(failed.at), "message": failed.message}
         if served is None:
             return JSONResponse({"name": None, "failed_load": failure}, 503)
         policy_set = served.policy_set
@@ -27,7 +28,7 @@ def policy_router(status: ServiceStatus) -> APIRouter:
             {
                 "name": policy_set.name,
                 "revision": policy_set.revision,
-                "loaded_at": served.loaded_at,
+                "loaded_at": rfc3339(served.loaded_at),
                 "warnings": [warning.render() for warning in served.warnings],
                 "failed_load": failure,
                 "providers": sorted(providers),

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
 from extauthz.telemetry.status import ServiceStatus
+from extauthz.telemetry.timestamp import rfc3339
 
 
 def probes_router(status: ServiceStatus) -> APIRouter:
@@ -36,11 +37,15 @@ def probes_router(status: ServiceStatus) -> APIRouter:
             else {
                 "name": policy.policy_set.name,
                 "revision": policy.policy_set.revision,
-                "loaded_at": policy.loaded_at,
+                "loaded_at": rfc3339(policy.loaded_at),
             },
             "degraded": status.degraded,
             "key_sets": {
-                provider: {"state": key_set.state, "fetched_at": key_set.fetched_at, "failures": key_set.failures}
+                provider: {
+                    "state": key_set.state,
+                    "fetched_at": None if key_set.fetched_at is None else rfc3339(key_set.fetched_at),
+                    "failures": key_set.failures,
+                }
                 for provider, key_set in sorted(status.key_sets.items())
             },
         }

@@ -57,6 +57,11 @@ class Admission:
         self._crowded_since: float | None = None
         self._parks = False
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether requests are being parked."""
+        return self._parks
+
     def enters_at_once(self) -> bool:
         """Whether the request may be answered now; otherwise it has to `wait`."""
         self._arrived += 1
@@ -90,11 +95,10 @@ class Admission:
             self._parks = self._crowded_since is not None and now - self._crowded_since >= CROWDED_SECONDS
             return
         self._resume(RESUMED_WHEN_FULL if is_full else RESUMED, now)
-        if self._parked:
+        self._parks = is_full or bool(self._parked)
+        if self._parks:
             self._has_round = True
             self._loop.call_soon(self._end_round)
-        else:
-            self._parks = is_full
 
     def _resume(self, count: int, now: float) -> None:
         """Let the oldest `count` in; refuse those that are too old on the way."""

@@ -96,7 +96,7 @@ async def _refuse_call(scope: Event, metadata: Metadata, send: Send) -> None:
         await send_http_status(send, 405)
     elif metadata.get(b"content-type") not in _GRPC_TYPES:
         await send_http_status(send, 415)
-    elif b"te" not in metadata:
+    elif metadata.get(b"te") != b"trailers":
         await send_status(send, GrpcStatus.INTERNAL, "te: trailers is missing: a proxy in between dropped it")
     else:
         await send_status(send, GrpcStatus.UNIMPLEMENTED, f"unknown method {scope['path']}")

@@ -20,6 +20,12 @@ _MAX_HEADERS: Final = 2000
 # Proxies send before they have read our SETTINGS: with a lower limit a burst on a new connection is refused.
 _MAX_CONCURRENT_STREAMS: Final = 4096
 
+RUNTIME_THREADS: Final = 1
+"""h2corn's I/O threads; process-global: all servers of a process must say the same, or the later ones fail.
+
+Python is busy long before one of them is, and a second is woken for every reply only to find nothing to do.
+"""
+
 _BODY_IDLE_SECONDS: Final = 5.0
 _RESPONSE_STALL_SECONDS: Final = 10.0
 
@@ -33,6 +39,7 @@ def grpc_config(*, drain_timeout_seconds: float) -> Config:
         h2_timeout_response_stall=_RESPONSE_STALL_SECONDS,
     )
     return Config(
+        runtime_threads=RUNTIME_THREADS,
         grpc=True,
         http1=False,
         access_log=False,
@@ -50,6 +57,7 @@ def grpc_config(*, drain_timeout_seconds: float) -> Config:
 def private_config(*, drain_timeout_seconds: float, max_body_bytes: int) -> Config:
     """HTTP/1.1 and HTTP/2 for probes, scrapes and people."""
     return Config(
+        runtime_threads=RUNTIME_THREADS,
         http1=True,
         access_log=False,
         lifespan="off",

@@ -134,13 +134,13 @@ def _make_way(address: UnixAddress) -> None:
     if not stat.S_ISSOCK(mode):
         raise EnvironmentUnfitError(f"cannot listen at {address}: a file that is no socket is there: move it away")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
+        probe.settimeout(0)
         try:
             probe.connect(address.path)
         except ConnectionRefusedError:
             Path(address.path).unlink()
             return
-        except TimeoutError:
+        except BlockingIOError:
             pass  # its backlog is full: somebody listens
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 

@@ -13,7 +13,6 @@ import hmac
 import json
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
@@ -25,6 +24,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 from extauthz.check.answer import Answer
 from extauthz.check.response import ANSWERS
 from extauthz.model.decision import Decision, Effect, PolicyId, Reason
+from extauthz.telemetry.timestamp import rfc3339
 
 CAPACITY: Final = 65_536
 """Records that may wait to be formatted: some seconds at full load."""
@@ -190,7 +190,7 @@ class DecisionLog:
     def _format(self, record: _Record) -> str:
         decision = record.decision
         return _LINE % (
-            _rfc3339(record.at),
+            rfc3339(record.at),
             record.decision_id,
             _format_shape(
                 decision.effect,
@@ -256,13 +256,3 @@ def _format_shape(  # noqa: PLR0917 - lru_cache keys by position
         "provider": provider,
     }
     return json.dumps(members, separators=(",", ":"))[1:-1]
-
-
-def _rfc3339(at: float) -> str:
-    seconds, milliseconds = divmod(int(at * 1000), 1000)
-    return f"{_rfc3339_seconds(seconds)}.{milliseconds:03d}Z"
-
-
-@lru_cache(maxsize=16)
-def _rfc3339_seconds(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

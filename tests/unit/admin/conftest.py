@@ -1,0 +1,51 @@
+import asyncio
+
+import httpx
+import pytest
+
+from extauthz.admin.application import build_admin
+from extauthz.authn.authenticator import KeySets, VerifiedTokens
+from extauthz.authorizer import build_snapshot
+from extauthz.check.answer import Answerer
+from extauthz.model.source import Diagnostic, Severity, Span
+from extauthz.telemetry.metrics import ServiceMetrics
+from extauthz.telemetry.status import KeySetState, KeySetStatus, ServedPolicy, ServiceStatus
+from tests.strategies import make_policy_set, make_route
+
+
+class Listener:
+    """The private listener's application over a real answerer."""
+
+    def __init__(self):
+        warning = Diagnostic(Span("policy.yaml", 3, 5), "EAZ900", "be careful", Severity.WARNING)
+        policy_set = make_policy_set(make_route("/open"), make_route("/a/{x}", host="*.h.example", methods=["GET"]))
+        self.key_sets = {"corp": KeySetStatus(KeySetState.CURRENT, fetched_at=900.0, failures=0)}
+        self.status = ServiceStatus(
+            read_key_sets=lambda: self.key_sets, policy=ServedPolicy(policy_set, (warning,), loaded_at=1_800_000_000.0)
+        )
+        self.metrics = ServiceMetrics(
+            self.status, clock=lambda: 1000.0, token_verifications=lambda: 0, decision_log_drops=lambda: 0
+        )
+        self._answerer = Answerer(build_snapshot(policy_set, KeySets(), VerifiedTokens()))
+        self.serves_api = True
+        self.checks_host = True
+
+    async def decide(self, message):
+        return self._answerer.answer(message, 1_800_000_000.0)
+
+    def request(self, method, path, **options):
+        application = build_admin(
+            self.status, self.metrics, self.decide, serves_api=self.serves_api, checks_host=self.checks_host
+        )
+
+        async def main():
+            transport = httpx.ASGITransport(application)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:9180") as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(main())
+
+
+@pytest.fixture
+def listener():
+    return Listener()

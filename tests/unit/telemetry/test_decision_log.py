@@ -1,0 +1,268 @@
+import asyncio
+import errno
+import json
+import os
+import stat
+import threading
+
+import pytest
+
+from extauthz.check.answer import Answer
+from extauthz.model.decision import Decision, Effect, HeaderChanges, PolicyId, Reason
+from extauthz.telemetry import decision_log
+from extauthz.telemetry.decision_log import DecisionLog, DescriptorSink, FileSink, SubjectForm, write_all
+
+ALLOWED = Decision(
+    Effect.ALLOW,
+    (PolicyId("order.allow.owner"),),
+    (PolicyId("order.allow.staff"),),
+    Reason.ALLOWED,
+    "order",
+    HeaderChanges(set=(("x-user", "alice@shop.example"),)),
+    provider="corp",
+    subject="alice@shop.example",
+)
+
+
+def answer(decision=ALLOWED, decision_id="0123456789abcdef0123"):
+    return Answer(b"reply", decision, None, decision_id)
+
+
+class Memory:
+    """A sink that keeps what it is given."""
+
+    def __init__(self):
+        self.data = b""
+        self.writes = 0
+        self.is_closed = False
+
+    def write(self, data):
+        self.data += data
+        self.writes += 1
+
+    def close(self):
+        self.is_closed = True
+
+    def lines(self):
+        return [json.loads(line) for line in self.data.splitlines()]
+
+
+def make_log(sink, *, subject=SubjectForm.OFF, key=b"", at=1_800_000_000.25, on_failure=None):
+    def fail(error):
+        raise error
+
+    return DecisionLog(sink, subject=subject, key=key, clock=lambda: at, on_failure=on_failure or fail)
+
+
+def run(log, *answers, seconds=0.001234):
+    """Record, and end the log as the service does."""
+
+    async def main():
+        task = asyncio.ensure_future(log.run())
+        await asyncio.sleep(0)
+        for each in answers:
+            log.record(each, "abc123", seconds)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+
+def test_a_line_says_what_was_decided_and_nothing_of_the_request():
+    """The whole schema, version 1."""
+    sink = Memory()
+    run(make_log(sink), answer())
+    assert sink.lines() == [
+        {
+            "version": 1,
+            "time": "2027-01-15T08:00:00.250Z",
+            "decision_id": "0123456789abcdef0123",
+            "effect": "allow",
+            "reason": "allowed",
+            "status": 200,
+            "route": "order",
+            "policies": ["order.allow.owner"],
+            "errors": ["order.allow.staff"],
+            "revision": "abc123",
+            "provider": "corp",
+            "subject": None,
+            "duration_us": 1234,
+        }
+    ]
+    assert b"alice" not in sink.data
+    assert sink.is_closed
+
+
+def test_a_denial_without_a_route_has_nulls():
+    """The keys are always there."""
+    sink = Memory()
+    run(make_log(sink), answer(Decision(Effect.DENY, (), (), Reason.NO_ROUTE)))
+    (line,) = sink.lines()
+    assert (line["route"], line["policies"], line["provider"], line["status"]) == (None, [], None, 403)
+
+
+@pytest.mark.parametrize("subject", ["alice", 'a"b\\c', "a\nb", "ünïcode", "\ud800", "\u2028"])
+def test_a_plain_subject_stays_on_its_line(subject):
+    """Whatever it holds."""
+    sink = Memory()
+    decision = Decision(Effect.DENY, (), (), Reason.NO_ROUTE, provider="corp", subject=subject)
+    run(make_log(sink, subject=SubjectForm.PLAIN), answer(decision))
+    assert sink.data.count(b"\n") == 1
+    assert sink.lines()[0]["subject"] == subject
+
+
+def pseudonym(key, provider, subject):
+    sink = Memory()
+    decision = Decision(Effect.DENY, (), (), Reason.NO_ROUTE, provider=provider, subject=subject)
+    run(make_log(sink, subject=SubjectForm.HMAC, key=key), answer(decision))
+    return sink.lines()[0]["subject"]
+
+
+def test_a_pseudonym_is_the_same_for_the_same_caller_alone():
+    """A caller is a provider and a subject; under another key it is somebody else."""
+    first = pseudonym(b"k" * 16, "corp", "alice")
+    assert first == pseudonym(b"k" * 16, "corp", "alice")
+    others = [
+        pseudonym(b"k" * 16, "partner", "alice"),
+        pseudonym(b"k" * 16, "corp", "bob"),
+        pseudonym(b"l" * 16, "corp", "alice"),
+    ]
+    assert len({first, *others}) == 4
+    assert len(first) == 64
+
+
+def test_nobody_has_no_pseudonym():
+    """An anonymous caller."""
+    assert pseudonym(b"k" * 16, None, None) is None
+
+
+def test_lines_are_written_while_the_service_runs_in_order():
+    """Not only at its end."""
+    sink = Memory()
+    log = make_log(sink)
+    count = decision_log.PORTION * 3 + 1
+
+    async def main():
+        task = asyncio.ensure_future(log.run())
+        for number in range(count):
+            log.record(answer(decision_id=f"{number:020}"), "abc123", 0.001)
+        async with asyncio.timeout(10):
+            while sink.data.count(b"\n") < count:  # noqa: ASYNC110 - written in a thread
+                await asyncio.sleep(0.01)
+        task.cancel()
+
+    asyncio.run(main())
+    assert [int(line["decision_id"]) for line in sink.lines()] == list(range(count))
+    assert sink.writes < 10
+
+
+def test_what_does_not_fit_is_counted(monkeypatch):
+    """And never makes a decision wait."""
+    monkeypatch.setattr(decision_log, "CAPACITY", 10)
+    sink = Memory()
+    log = make_log(sink)
+    run(log, *[answer() for _ in range(15)])
+    assert (len(sink.lines()), log.dropped) == (10, 5)
+
+
+def test_a_sink_that_blocks_holds_up_neither_decisions_nor_the_end(monkeypatch):
+    """The reader of a pipe has stopped reading."""
+    monkeypatch.setattr(decision_log, "FLUSH_SECONDS", 0.05)
+    unblocked = threading.Event()
+
+    class Blocked(Memory):
+        def write(self, data):
+            unblocked.wait(10)
+            super().write(data)
+
+    log = make_log(Blocked())
+    run(log, answer())
+    unblocked.set()
+    assert log.dropped == 0
+
+
+def test_lines_that_cannot_be_written_are_counted_and_told_once(monkeypatch):
+    """A full disk does not fill the log as well; when there is room again, lines are written again."""
+    monkeypatch.setattr(decision_log, "INTERVAL_SECONDS", 0.01)
+    failures: list[OSError] = []
+
+    class Full(Memory):
+        is_full = True
+
+        def write(self, data):
+            if self.is_full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            super().write(data)
+
+    sink = Full()
+    log = make_log(sink, on_failure=failures.append)
+
+    async def main():
+        task = asyncio.ensure_future(log.run())
+        for expected in (1, 2, 3):
+            log.record(answer(), "abc123", 0.001)
+            async with asyncio.timeout(10):
+                while log.dropped < expected:  # noqa: ASYNC110 - counted in a thread
+                    await asyncio.sleep(0.01)
+        sink.is_full = False
+        log.record(answer(), "abc123", 0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert len(failures) == 1
+    assert (len(sink.lines()), log.dropped) == (1, 3)
+
+
+def test_a_file_is_appended_to_and_not_for_everybody(tmp_path):
+    """Owner and group."""
+    path = tmp_path / "decisions.log"
+    for text in (b"a\n", b"b\n"):
+        sink = FileSink(str(path))
+        sink.write(text)
+        sink.close()
+    assert path.read_bytes() == b"a\nb\n"
+    assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0
+
+
+def test_a_rotated_file_is_opened_anew(tmp_path):
+    """By its name, without a signal."""
+    path = tmp_path / "decisions.log"
+    sink = FileSink(str(path))
+    sink.write(b"a\n")
+    path.rename(tmp_path / "decisions.log.1")
+    sink.write(b"b\n")
+    sink.write(b"c\n")
+    sink.close()
+    assert path.read_bytes() == b"b\nc\n"
+    assert (tmp_path / "decisions.log.1").read_bytes() == b"a\n"
+
+
+def test_a_file_that_cannot_be_opened_is_told_at_the_start(tmp_path):
+    """Not when the first decision is to be written."""
+    with pytest.raises(FileNotFoundError):
+        FileSink(str(tmp_path / "none" / "decisions.log"))
+
+
+def test_everything_is_written_through_a_pipe():
+    """A pipe takes a part at once."""
+    reading, writing = os.pipe()
+    data = b"x" * 1_000_000
+    received = bytearray()
+
+    def read():
+        while part := os.read(reading, 65536):
+            received.extend(part)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    sink = DescriptorSink(writing)
+    sink.write(data)
+    sink.close()
+    write_all(writing, b"")
+    os.close(writing)
+    reader.join()
+    os.close(reading)
+    assert received == data

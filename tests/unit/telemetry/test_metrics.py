@@ -1,0 +1,111 @@
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from extauthz.model.decision import Decision, Effect, PolicyId, Reason
+from extauthz.telemetry.metrics import BUCKETS_SECONDS, MAX_ROUTE_LABELS, ServiceMetrics
+from extauthz.telemetry.status import FailedLoad, ServiceStatus
+
+
+def allowed(route):
+    return Decision(Effect.ALLOW, (PolicyId("p"),), (), Reason.ALLOWED, route)
+
+
+def denied(reason, route=None):
+    return Decision(Effect.DENY, (), (), reason, route)
+
+
+@pytest.fixture
+def metrics(status):
+    return ServiceMetrics(status, clock=lambda: 1000.0, token_verifications=lambda: 5, decision_log_drops=lambda: 7)
+
+
+def samples(metrics):
+    """By name and labels, as Prometheus reads them."""
+    families = text_string_to_metric_families(metrics.exposition().decode())
+    return {
+        (sample.name, *(f"{k}={v}" for k, v in sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_decisions_are_counted_by_effect_reason_and_route(metrics):
+    """Requests that no route owns have an empty one."""
+    metrics.name_routes(["order"])
+    for _ in range(3):
+        metrics.observe(allowed("order"), 0.001)
+    metrics.observe(denied(Reason.NO_ROUTE), 0.001)
+    read = samples(metrics)
+    assert read["extauthz_decisions_total", "effect=allow", "reason=allowed", "route=order"] == 3
+    assert read["extauthz_decisions_total", "effect=deny", "reason=no_route", "route="] == 1
+
+
+def test_routes_beyond_the_limit_share_a_label(metrics):
+    """The number of series is bounded, over reloads too; a route that has a label keeps it."""
+    metrics.name_routes([f"r{number}" for number in range(MAX_ROUTE_LABELS + 5)])
+    metrics.name_routes(["new"])
+    for route in ("r0", f"r{MAX_ROUTE_LABELS - 1}", f"r{MAX_ROUTE_LABELS}", "new", "never declared"):
+        metrics.observe(allowed(route), 0.001)
+    read = samples(metrics)
+    counted = {key[3]: value for key, value in read.items() if key[0] == "extauthz_decisions_total"}
+    assert counted == {"route=r0": 1, f"route=r{MAX_ROUTE_LABELS - 1}": 1, "route=other": 3}
+
+
+def test_latency_is_a_cumulative_histogram(metrics):
+    """Bounds are inclusive, as Prometheus wants it."""
+    for seconds in (BUCKETS_SECONDS[0], 0.0011, 99.0):
+        metrics.observe(denied(Reason.NO_ROUTE), seconds)
+    read = samples(metrics)
+    assert read["extauthz_decision_seconds_bucket", f"le={BUCKETS_SECONDS[0]}"] == 1
+    assert read["extauthz_decision_seconds_bucket", "le=0.001"] == 1
+    assert read["extauthz_decision_seconds_bucket", "le=0.0025"] == 2
+    assert read["extauthz_decision_seconds_bucket", "le=+Inf"] == 3
+    assert read["extauthz_decision_seconds_count",] == 3
+    assert read["extauthz_decision_seconds_sum",] == pytest.approx(99.0 + 0.0011 + BUCKETS_SECONDS[0])
+
+
+def test_refusals_under_overload_are_counted_by_themselves(metrics):
+    """An alert needs no regular expression."""
+    metrics.observe(denied(Reason.OVERLOADED), 0.1)
+    assert samples(metrics)["extauthz_shed_total",] == 1
+
+
+def test_the_policy_in_force_is_told(metrics, status):
+    """Its name and revision, when it was loaded, and whether the files hold something else by now."""
+    read = samples(metrics)
+    assert read["extauthz_policy_info", "name=test", "revision=000000000000"] == 1
+    assert read["extauthz_policy_loaded_timestamp_seconds",] == 500
+    assert read["extauthz_policy_last_load_successful",] == 1
+    status.failed_load, status.failed_loads = FailedLoad("broken", at=600.0), 2
+    read = samples(metrics)
+    assert read["extauthz_policy_last_load_successful",] == 0
+    assert read["extauthz_policy_load_failures_total",] == 2
+
+
+def test_key_sets_have_an_age_once_they_are_there(metrics):
+    """And failures from the first on."""
+    read = samples(metrics)
+    assert read["extauthz_key_set_age_seconds", "provider=corp"] == 100
+    assert ("extauthz_key_set_age_seconds", "provider=partner") not in read
+    assert read["extauthz_key_set_fetch_failures_total", "provider=partner"] == 3
+
+
+def test_what_others_count_is_read_from_them(metrics):
+    """The token cache and the decision log."""
+    read = samples(metrics)
+    assert read["extauthz_token_verifications_total",] == 5
+    assert read["extauthz_decision_log_dropped_total",] == 7
+    assert read["process_resident_memory_bytes",] > 0
+
+
+def test_without_a_policy_there_is_nothing_loaded():
+    """The families are there all the same."""
+    metrics = ServiceMetrics(
+        ServiceStatus(read_key_sets=dict),
+        clock=lambda: 1000.0,
+        token_verifications=lambda: 0,
+        decision_log_drops=lambda: 0,
+    )
+    read = samples(metrics)
+    assert read["extauthz_policy_last_load_successful",] == 0
+    assert not [key for key in read if key[0] == "extauthz_policy_info"]

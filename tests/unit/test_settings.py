@@ -1,0 +1,192 @@
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from extauthz.errors import ConfigurationError
+from extauthz.lowering.address import TcpAddress, UnixAddress
+from extauthz.settings import Settings, Unavailable, is_private, load_settings, render_settings
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch):
+    """Tests do not depend on the environment they run in."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("EXTAUTHZ_"):
+            monkeypatch.delenv(name)
+
+
+def problems(flags, config=None):
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(flags, config)
+    return str(caught.value).splitlines()
+
+
+def test_defaults_are_the_safe_ones():
+    """Loopback, denials, nothing logged about anybody."""
+    settings = load_settings({"paths": ["policy"]})
+    assert settings.listen == (TcpAddress("127.0.0.1", 9000),)
+    assert settings.admin == TcpAddress("127.0.0.1", 9180)
+    assert settings.unavailable is Unavailable.DENY
+    assert (settings.decision_log, settings.decision_log_subject) == ("off", "off")
+    assert settings.deadline_ms == 150
+
+
+def test_flags_win_over_the_environment_over_the_file(tmp_path, monkeypatch):
+    """And what none of them says keeps its default."""
+    config = tmp_path / "config.yaml"
+    config.write_text("deadline_ms: 1\nmax_waiting: 1\nlog_level: debug\npaths: [file]\n")
+    monkeypatch.setenv("EXTAUTHZ_DEADLINE_MS", "2")
+    monkeypatch.setenv("EXTAUTHZ_MAX_WAITING", "2")
+    settings = load_settings({"deadline_ms": 3}, str(config))
+    assert (settings.deadline_ms, settings.max_waiting, settings.log_level) == (3, 2, "debug")
+    assert settings.paths == ("file",)
+    assert settings.decision_log == "off"
+
+
+def test_the_file_may_be_named_by_a_variable(tmp_path, monkeypatch):
+    """EXTAUTHZ_CONFIG stands for --config."""
+    config = tmp_path / "config.yaml"
+    config.write_text("paths: [policy]\ndecision_log: off\n")
+    monkeypatch.setenv("EXTAUTHZ_CONFIG", str(config))
+    settings = load_settings({})
+    assert settings.paths == ("policy",)
+    assert settings.decision_log == "off", "YAML 1.1 would have made it a boolean"
+
+
+def test_lists_in_the_environment_are_written_with_commas(monkeypatch):
+    """As people write them, not as JSON."""
+    monkeypatch.setenv("EXTAUTHZ_PATHS", "a, b")
+    monkeypatch.setenv("EXTAUTHZ_LISTEN", "[::1]:9000,unix:/run/x.sock")
+    settings = load_settings({})
+    assert settings.paths == ("a", "b")
+    assert settings.listen == (TcpAddress("::1", 9000), UnixAddress("/run/x.sock"))
+
+
+def test_constructing_settings_reads_no_environment(monkeypatch):
+    """Who embeds the service says everything."""
+    monkeypatch.setenv("EXTAUTHZ_DEADLINE_MS", "7")
+    assert Settings(paths=("policy",)).deadline_ms == 150
+
+
+def test_settings_are_frozen():
+    """They are validated once."""
+    settings = Settings(paths=("policy",))
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(settings, "deadline_ms", 1)  # noqa: B010 - mypy knows better
+
+
+def test_every_problem_is_told_at_once_with_its_origin(tmp_path, monkeypatch):
+    """One line each: the flag, the variable, or the file."""
+    config = tmp_path / "config.yaml"
+    config.write_text("log_level: loud\nlisten_on: x\n")
+    monkeypatch.setenv("EXTAUTHZ_DEADLINE_MS", "soon")
+    monkeypatch.setenv("EXTAUTHZ_LISTN", "127.0.0.1:1")
+    found = problems({"listen": ["nowhere"], "paths": ["policy"]}, str(config))
+    assert len(found) == 5
+    for start, part in [
+        ("EXTAUTHZ_LISTN: unknown setting", "did you mean 'EXTAUTHZ_LISTEN'?"),
+        (f"{config}: unknown setting 'listen_on'", "listen"),
+        ("--listen: 'nowhere' is no address", "host:port"),
+        ("EXTAUTHZ_DEADLINE_MS: ", "integer"),
+        (f"{config}: log_level: ", "'debug'"),
+    ]:
+        assert any(line.startswith(start) and part in line for line in found), (start, found)
+
+
+@pytest.mark.parametrize("flags", [{}, {"paths": []}])
+def test_a_policy_must_be_named(flags):
+    """There is nothing to serve without."""
+    (line,) = problems(flags)
+    assert line.startswith("PATH")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "tcp://10.0.0.1:9000"),
+        ("SERVICE_HOST", "10.0.0.1"),
+        ("SERVICE_PORT", "9000"),
+        ("SERVICE_PORT_GRPC", "9000"),
+        ("PORT_9000_TCP", "tcp://10.0.0.1:9000"),
+        ("PORT_9000_TCP_PROTO", "tcp"),
+        ("ADMIN_SERVICE_HOST", "10.0.0.1"),
+        ("ADMIN_PORT", "tcp://10.0.0.1:9180"),
+        ("REQUIRE", "envoy"),
+    ],
+)
+def test_service_links_are_no_settings(monkeypatch, name, value):
+    """Kubernetes sets them in every container of the namespace that holds a service of that name."""
+    monkeypatch.setenv(f"EXTAUTHZ_{name}", value)
+    assert load_settings({"paths": ["policy"]}).admin == TcpAddress("127.0.0.1", 9180)
+
+
+def test_a_port_that_is_no_service_link_is_a_mistake(monkeypatch):
+    """Somebody meant EXTAUTHZ_LISTEN."""
+    monkeypatch.setenv("EXTAUTHZ_PORT", "9000")
+    (line,) = problems({"paths": ["policy"]})
+    assert line.startswith("EXTAUTHZ_PORT: unknown setting")
+
+
+@pytest.mark.parametrize("admin", ["0.0.0.0:9180", "[::]:9180", "10.0.0.1:9180", "somewhere:9180"])
+def test_the_api_is_refused_where_other_machines_reach_it(admin):
+    """The message says what to do instead, and what it says works."""
+    (line,) = problems({"paths": ["policy"], "admin": admin})
+    assert "admin_api: false" in line
+    assert "loopback" in line
+    assert load_settings({"paths": ["policy"], "admin": admin, "admin_api": False}).admin_api is False
+
+
+@pytest.mark.parametrize("admin", ["127.0.0.1:0", "127.8.9.1:1", "[::1]:1", "localhost:1", "unix:/run/admin.sock"])
+def test_loopback_and_unix_sockets_are_private(admin):
+    """Nobody else's machine reaches them."""
+    settings = load_settings({"paths": ["policy"], "admin": admin})
+    assert is_private(settings.admin)
+    assert settings.admin_api
+
+
+def test_pseudonyms_need_a_key(monkeypatch):
+    """One that cannot be guessed, and that no message repeats."""
+    monkeypatch.setenv("EXTAUTHZ_DECISION_LOG_KEY", "tooshort")
+    (line,) = problems({"paths": ["policy"], "decision_log_subject": "hmac"})
+    assert "16 bytes" in line
+    assert "tooshort" not in line
+    monkeypatch.setenv("EXTAUTHZ_DECISION_LOG_KEY", "a" * 16)
+    assert load_settings({"paths": ["policy"], "decision_log_subject": "hmac"}).decision_log_secret == b"a" * 16
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("- a\n", "YAML map"),
+        ("paths: [a\n", "config.yaml:"),
+        ("paths: [a]\npaths: [b]\n", "config.yaml:2:1"),
+        ("!!python/object:os.system x\n", "config.yaml:1:1"),
+    ],
+)
+def test_a_file_that_cannot_be_read_as_settings_is_refused(tmp_path, text, part):
+    """With its place."""
+    config = tmp_path / "config.yaml"
+    config.write_text(text)
+    assert part in problems({}, str(config))[0]
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    """That names it."""
+    (line,) = problems({}, str(tmp_path / "none.yaml"))
+    assert "none.yaml: No such file" in line
+
+
+def test_printed_settings_are_a_file_that_gives_them_again(tmp_path):
+    """Every one of them."""
+    settings = Settings(paths=("a", "b"), listen=("unix:/run/x.sock",), decision_log="stdout", state="/var/lib/x")
+    config = tmp_path / "config.yaml"
+    config.write_text(render_settings(settings))
+    assert load_settings({}, str(config)) == settings
+
+
+def test_printed_settings_hold_no_secret():
+    """That there is one is said."""
+    printed = render_settings(Settings(paths=("a",), decision_log_key=SecretStr("k" * 40)))
+    assert "decision_log_key: (set, not shown)" in printed
+    assert "kkkk" not in printed
