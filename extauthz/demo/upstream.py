@@ -15,14 +15,14 @@ from typing import Any
 from h2corn import Config
 
 from extauthz.lowering.address import TcpAddress
-from extauthz.server.http_server import HttpServer
+from extauthz.server.http_server import RUNTIME_THREADS, HttpServer
 from extauthz.server.sockets import listen
 
 _GRPC_HEADERS = [(b"content-type", b"application/grpc")]
 _GRPC_TRAILERS = [(b"grpc-status", b"0")]
 
 
-_CONFIG = Config(grpc=True, http1=True, access_log=False, lifespan="off")
+_CONFIG = Config(runtime_threads=RUNTIME_THREADS, grpc=True, http1=True, access_log=False, lifespan="off")
 
 
 @asynccontextmanager
