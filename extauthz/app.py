@@ -14,8 +14,8 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -71,7 +71,7 @@ class Service:
         self._tokens = VerifiedTokens()
         self._fetch_failures: Counter[str] = Counter()
         self._status = ServiceStatus(read_key_sets=self._read_key_sets)
-        self._decision_log = self._open_decision_log()
+        self._decision_log: DecisionLog | None = None
         self._metrics = ServiceMetrics(
             self._status,
             clock=time.time,
@@ -130,15 +130,26 @@ class Service:
             on_failed=self._on_load_failed,
             values_file=settings.values,
         )
-        *sockets, admin_socket = listen_all([*settings.listen, settings.admin])
-        self.addresses = tuple(each.address for each in sockets)
-        self.admin_address = admin_socket.address
+        with ExitStack() as stack:
+            *sockets, admin_socket = listen_all([*settings.listen, settings.admin])
+            for each in (*sockets, admin_socket):
+                stack.callback(each.close)
+            self.addresses = tuple(each.address for each in sockets)
+            self.admin_address = admin_socket.address
+            self._decision_log = self._open_decision_log()
+            async with self._served(sockets, admin_socket):
+                yield
+
+    @asynccontextmanager
+    async def _served(self, sockets: Sequence[ListeningSocket], admin_socket: ListeningSocket) -> AsyncIterator[None]:
+        """All tasks of the service, around the block."""
         grpc_server = HttpServer(
             GrpcApplication({CHECK_PATH: self._check, **Health(lambda: self._status.is_ready).methods}),
             sockets,
-            grpc_config(drain_timeout_seconds=settings.drain_timeout_seconds),
+            grpc_config(drain_timeout_seconds=self._settings.drain_timeout_seconds),
         )
         admin_server = self._build_admin_server(admin_socket)
+        failure: Exception | None = None
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(self._watcher.run()), tasks.create_task(self._fetcher.run())]
             if self._decision_log is not None:
@@ -148,6 +159,8 @@ class Service:
                 await grpc_server.started()
                 await admin_server.started()
                 yield
+            except Exception as error:  # noqa: BLE001 - raised again below: inside, the group would wrap it
+                failure = error
             finally:
                 self.report_not_ready()
                 for server, task in zip((grpc_server, admin_server), serving, strict=True):
@@ -155,6 +168,8 @@ class Service:
                     await asyncio.wait([task])
                 for task in background:
                     task.cancel()
+        if failure is not None:
+            raise failure
 
     async def _serve(self, server: HttpServer) -> None:
         try:
@@ -179,10 +194,11 @@ class Service:
         )
 
     def _build_observer(self) -> Observer:
-        count, log = self._metrics.observe, self._decision_log
+        count = self._metrics.observe
 
         def observe(answer: Answer, answerer: Answerer, seconds: float) -> None:
             count(answer.decision, seconds)
+            log = self._decision_log
             if log is not None:
                 log.record(answer, answerer.snapshot.revision if answerer.snapshot else "", seconds)
 

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import time
 
 import grpc
 import pytest
@@ -7,7 +8,7 @@ from envoy.service.auth.v3 import external_auth_pb2
 
 from extauthz.lowering.address import TcpAddress
 from extauthz.model.decision import Reason
-from extauthz.server.asgi import CHECK_PATH
+from extauthz.server.asgi import CHECK_PATH, CheckLimits
 from extauthz.server.http_server import HttpServer, grpc_config, private_config
 from extauthz.server.sockets import listen
 
@@ -100,6 +101,34 @@ def test_a_burst_on_a_new_connection_is_not_refused(bench):
             return await asyncio.gather(*[call(check_message(), timeout=10) for _ in range(1000)])
 
     assert len(asyncio.run(main())) == 1000
+
+
+def test_a_crowd_that_h2corn_holds_back_is_seen_and_refused(bench):
+    """It hands requests over in batches: were they smaller than we take for full, nobody would ever be refused."""
+    bench.limits = CheckLimits(deadline_seconds=0.05, capacity=100)
+    answer_at_once = bench.answerer.answer
+
+    def slowly(message, now):
+        until = time.perf_counter() + 0.002
+        while time.perf_counter() < until:
+            pass
+        return answer_at_once(message, now)
+
+    bench.answerer.answer = slowly
+
+    async def crowd(address):
+        async with grpc.aio.insecure_channel(str(address)) as channel:
+            call = channel.unary_unary(CHECK_PATH)
+            return await asyncio.gather(*[call(check_message(), timeout=60) for _ in range(1000)])
+
+    async def main():
+        async with served(bench.application(), grpc_config(drain_timeout_seconds=5)) as (_, (address,)):
+            # In a thread, so that the client goes on sending while the server is busy.
+            return await asyncio.to_thread(lambda: asyncio.run(crowd(address)))
+
+    replies = [external_auth_pb2.CheckResponse.FromString(reply) for reply in asyncio.run(main())]
+    assert {reply.dynamic_metadata["reason"] for reply in replies} == {Reason.ALLOWED, Reason.OVERLOADED}
+    assert all(reply.status.code == 7 for reply in replies if reply.dynamic_metadata["reason"] == Reason.OVERLOADED)
 
 
 def test_stopping_answers_what_is_in_flight_and_takes_nothing_new():

@@ -1,0 +1,409 @@
+import asyncio
+import gc
+import io
+import json
+import shutil
+import socket
+import tempfile
+import time
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from envoy.service.auth.v3 import external_auth_pb2
+from grpc_health.v1 import health_pb2
+
+from extauthz.app import Service, key_set_state, ready_line, refuse_unsound_providers, settle_heap
+from extauthz.authn.keyset import Phase
+from extauthz.demo.issuer import DevelopmentIssuer
+from extauthz.errors import ConfigurationError, EnvironmentUnfitError, PolicyError
+from extauthz.lowering.address import TcpAddress, UnixAddress
+from extauthz.model.policy import StaticKeys
+from extauthz.server.asgi import CHECK_PATH
+from extauthz.settings import Settings
+from extauthz.telemetry.logging import LogFormat, LogLevel, build_logger
+from extauthz.telemetry.status import KeySetState
+from tests.harness.authn import make_provider
+from tests.strategies import make_policy_set
+
+HEALTH_PATH = "/grpc.health.v1.Health/Check"
+ANY_PORT = TcpAddress("127.0.0.1", 0)
+
+OPEN = """\
+version: 1
+name: {name}
+routes:
+  - {{name: open, path: /{name}, public: true}}
+"""
+
+GUARDED = """\
+version: 1
+name: guarded
+providers:
+  corp:
+    issuer: {issuer}
+    audiences: [shop]
+    algorithms: [ES256]
+    jwks: {{uri: "{issuer}/jwks.json"}}
+routes:
+  - {{name: open, path: /open, public: true}}
+  - {{name: guarded, path: /guarded, allow: [{{authenticated: true}}]}}
+"""
+
+
+class Place:
+    """A policy folder, a log, and a service over them."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.policy = folder / "policy"
+        self.policy.mkdir()
+        self.write(OPEN.format(name="first"))
+        self.log = io.StringIO()
+
+    def write(self, text, name="policy.yaml"):
+        (self.policy / name).write_text(text)
+
+    def service(self, **settings):
+        logger = build_logger(self.log, log_format=LogFormat.JSON, level=LogLevel.DEBUG)
+        given = {"paths": (str(self.policy),), "listen": (ANY_PORT,), "admin": ANY_PORT, **settings}
+        return Service(Settings(**given), logger=logger)
+
+    def events(self):
+        return [json.loads(line)["event"] for line in self.log.getvalue().splitlines()]
+
+    async def logged(self, event, count=1):
+        """Wait until the event was logged so many times."""
+        async with asyncio.timeout(20):
+            while self.events().count(event) < count:  # noqa: ASYNC110 - any of the service's tasks may log it
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def place():
+    """Not pytest's tmp_path: the paths of Unix sockets must be short."""
+    folder = Path(tempfile.mkdtemp(prefix="app-"))
+    yield Place(folder)
+    shutil.rmtree(folder)
+    gc.unfreeze()
+
+
+def mint(issuer):
+    """A token that is good for an hour."""
+    return issuer.mint("alice", audience="shop", now=time.time())  # noqa: TID251 - tests have no app.py
+
+
+async def call(address, path, message):
+    async with grpc.aio.insecure_channel(str(address)) as channel:
+        return await channel.unary_unary(path)(message, timeout=10)
+
+
+async def check(service, path, *, index=0, **headers):
+    """The decision's metadata, and the response."""
+    message = external_auth_pb2.CheckRequest()
+    http = message.attributes.request.http
+    http.method, http.path, http.host = "GET", path, "shop.example"
+    http.headers.update(headers)
+    reply = await call(service.addresses[index], CHECK_PATH, message.SerializeToString())
+    return external_auth_pb2.CheckResponse.FromString(reply)
+
+
+async def health(service):
+    reply = await call(service.addresses[0], HEALTH_PATH, b"")
+    return health_pb2.HealthCheckResponse.FromString(reply).status
+
+
+async def admin(service, path):
+    address = service.admin_address
+    transport = httpx.AsyncHTTPTransport(uds=address.path if isinstance(address, UnixAddress) else None)
+    base = "http://localhost" if isinstance(address, UnixAddress) else f"http://{address}"
+    async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+        return await client.get(f"{base}{path}")
+
+
+def test_requests_are_decided_on_every_address(place):
+    """TCP and Unix socket, and the private listener tells of it."""
+    listen = (ANY_PORT, UnixAddress(str(place.folder / "x.sock")))
+
+    async def main():
+        async with place.service(listen=listen) as service:
+            for index in range(2):
+                assert (await check(service, "/first", index=index)).status.code == 0
+                assert (await check(service, "/other", index=index)).status.code == 16
+            assert await health(service) == health_pb2.HealthCheckResponse.SERVING
+            assert (await admin(service, "/readyz")).json()["policy"]["name"] == "first"
+            metrics = (await admin(service, "/metrics")).text
+            assert 'extauthz_decisions_total{effect="allow",reason="allowed",route="open"} 2.0' in metrics
+            line = ready_line(service)
+            assert line.startswith("extauthz 0.1.0 serving policy first revision ")
+            assert f" at {service.addresses[0]}, unix:{place.folder}/x.sock; probes at http://127.0.0.1:" in line
+        assert not (place.folder / "x.sock").exists()
+
+    asyncio.run(main())
+
+
+def test_the_private_listener_may_be_a_unix_socket(place):
+    """With everything on it."""
+
+    async def main():
+        async with place.service(admin=UnixAddress(str(place.folder / "admin.sock"))) as service:
+            assert (await admin(service, "/v1/policy")).json()["name"] == "first"
+            assert ready_line(service).endswith("probes at unix:" + str(place.folder / "admin.sock") + " /readyz")
+
+    asyncio.run(main())
+
+
+def test_off_loopback_only_probes_and_metrics_are_served(place):
+    """To whatever name asks."""
+
+    async def main():
+        async with place.service(admin=TcpAddress("0.0.0.0", 0), admin_api=False) as service:
+            service.admin_address = TcpAddress("127.0.0.1", service.admin_address.port)
+            assert (await admin(service, "/readyz")).status_code == 200
+            assert (await admin(service, "/v1/policy")).status_code == 404
+
+    asyncio.run(main())
+
+
+def test_a_broken_policy_is_not_served(place):
+    """Every diagnostic is told, and nothing listens."""
+    place.write("version: 1\nname: x\nroutes:\n  - {name: a, path: b, pubic: true}\n")
+    with socket.create_server(("127.0.0.1", 0)) as chosen:
+        port = chosen.getsockname()[1]
+
+    async def main():
+        async with place.service(listen=(TcpAddress("127.0.0.1", port),)):
+            pytest.fail("served")
+
+    with pytest.raises(PolicyError) as caught:
+        asyncio.run(main())
+    assert len(caught.value.diagnostics) >= 2
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+@pytest.mark.parametrize("which", ["listen", "admin"])
+def test_an_address_in_use_is_told(place, which):
+    """And what was bound before it is closed again."""
+    unix = UnixAddress(str(place.folder / "x.sock"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = TcpAddress("127.0.0.1", taken.getsockname()[1])
+        settings = {"listen": (unix, address)} if which == "listen" else {"listen": (unix,), "admin": address}
+
+        async def main():
+            async with place.service(**settings):
+                pytest.fail("served")
+
+        with pytest.raises(EnvironmentUnfitError, match="another process listens there"):
+            asyncio.run(main())
+    assert not Path(unix.path).exists()
+
+
+def test_a_decision_log_that_cannot_be_written_is_told_at_the_start(place):
+    """Not at the first decision; and what was bound is closed again."""
+    unix = UnixAddress(str(place.folder / "x.sock"))
+
+    async def main():
+        async with place.service(listen=(unix,), decision_log="/no/such/file"):
+            pytest.fail("served")
+
+    with pytest.raises(EnvironmentUnfitError, match="--decision-log /no/such/file: No such file"):
+        asyncio.run(main())
+    assert not Path(unix.path).exists()
+
+
+def test_decisions_are_logged(place):
+    """Under the revision that decided, and flushed at the end."""
+    log = place.folder / "decisions.log"
+
+    async def main():
+        async with place.service(decision_log=str(log)) as service:
+            reply = await check(service, "/first?secret=1", cookie="secret=1")
+            return service.policy_set.revision, reply.dynamic_metadata["decision_id"]
+
+    revision, decision_id = asyncio.run(main())
+    (line,) = [json.loads(text) for text in log.read_text().splitlines()]
+    assert (line["revision"], line["decision_id"], line["reason"]) == (revision, decision_id, "allowed")
+    assert "secret" not in log.read_text()
+
+
+def test_a_changed_policy_is_put_into_force(place):
+    """Without losing a request, and the metrics know its revision."""
+
+    async def main():
+        async with place.service() as service:
+            before = service.policy_set.revision
+            place.write(OPEN.format(name="second"))
+            await place.logged("policy_loaded", 2)
+            assert (await check(service, "/second")).status.code == 0
+            assert (await check(service, "/first")).status.code == 16
+            assert service.policy_set.revision != before
+            assert f'revision="{service.policy_set.revision}"' in (await admin(service, "/metrics")).text
+
+    asyncio.run(main())
+
+
+def test_a_broken_change_leaves_the_last_good_set_in_force(place):
+    """And probe, metric, log and /v1/policy say so, until it is mended."""
+
+    async def main():
+        async with place.service() as service:
+            place.write("version: 1\nname: x\nroutes: [{name: a, path: /a, pubic: true}]\n")
+            await place.logged("policy_load_failed")
+            assert (await check(service, "/first")).status.code == 0
+            ready = await admin(service, "/readyz")
+            assert (ready.status_code, ready.json()["degraded"]) == (200, ["policy_reload"])
+            metrics = (await admin(service, "/metrics")).text
+            assert "extauthz_policy_last_load_successful 0.0" in metrics
+            assert "extauthz_policy_load_failures_total 1.0" in metrics
+            failed = (await admin(service, "/v1/policy")).json()["failed_load"]
+            assert "did you mean 'public'?" in failed["message"]
+            place.write(OPEN.format(name="mended"))
+            await place.logged("policy_loaded", 2)
+            assert (await admin(service, "/readyz")).json()["degraded"] == []
+            assert "extauthz_policy_last_load_successful 1.0" in (await admin(service, "/metrics")).text
+
+    asyncio.run(main())
+
+
+def test_a_lost_file_waits_for_an_explicit_reload(place):
+    """A folder that is half copied looks like a policy with fewer denials."""
+    place.write("version: 1\ndeny: [{name: all, anyone: true}]\n", "deny.yaml")
+
+    async def main():
+        async with place.service() as service:
+            assert (await check(service, "/first")).status.code == 7
+            (place.policy / "deny.yaml").unlink()
+            await place.logged("policy_load_failed")
+            assert (await check(service, "/first")).status.code == 7
+            service.reload()
+            await place.logged("policy_loaded", 2)
+            assert (await check(service, "/first")).status.code == 0
+
+    asyncio.run(main())
+
+
+def test_a_token_is_verified_by_keys_fetched_from_its_issuer(place):
+    """The first request waits for them, if they are not there yet."""
+
+    async def main(issuer):
+        async with place.service() as service:
+            for token, code in [(mint(issuer), 0), ("x.y.z", 16)]:
+                assert (await check(service, "/guarded", authorization=f"Bearer {token}")).status.code == code
+            assert (await admin(service, "/readyz")).json()["key_sets"]["corp"]["state"] == "current"
+            assert "extauthz_token_verifications_total 1.0" in (await admin(service, "/metrics")).text
+
+    with DevelopmentIssuer() as issuer:
+        place.write(GUARDED.format(issuer=issuer.url))
+        asyncio.run(main(issuer))
+
+
+def test_an_issuer_that_cannot_be_reached_holds_up_nobody_else(place):
+    """Its tokens get could-not-decide, a probe names it, everything else works."""
+    with DevelopmentIssuer() as issuer:
+        token = mint(issuer)
+    place.write(GUARDED.format(issuer=issuer.url))
+
+    async def main():
+        async with place.service() as service:
+            assert (await check(service, "/open")).status.code == 0
+            reply = await check(service, "/guarded", authorization=f"Bearer {token}")
+            assert (reply.status.code, reply.denied_response.status.code) == (7, 503)
+            await place.logged("key_set_failed")
+            ready = (await admin(service, "/readyz")).json()
+            assert (ready["ready"], ready["degraded"]) == (True, ["key_set:corp"])
+            assert ready["key_sets"]["corp"]["failures"] >= 1
+            metrics = (await admin(service, "/metrics")).text
+            assert 'extauthz_key_set_fetch_failures_total{provider="corp"}' in metrics
+
+    asyncio.run(main())
+
+
+def test_draining_reports_not_ready_and_still_answers(place):
+    """Load balancers see it before the listener closes."""
+
+    async def main():
+        async with place.service() as service:
+            service.report_not_ready()
+            assert await health(service) == health_pb2.HealthCheckResponse.NOT_SERVING
+            assert (await admin(service, "/readyz")).status_code == 503
+            assert (await check(service, "/first")).status.code == 0
+
+    asyncio.run(main())
+
+
+def test_what_the_block_raises_comes_out_as_it_is(place):
+    """Not in a group with the service's own tasks."""
+
+    async def main():
+        async with place.service():
+            raise LookupError("the block's")
+
+    with pytest.raises(LookupError, match="the block's"):
+        asyncio.run(main())
+
+
+def test_a_part_that_fails_ends_the_service(place):
+    """It does not go on with half of itself."""
+
+    async def main():
+        async with place.service() as service:
+            service._watcher._wake = None  # a bug in a background task
+            await asyncio.sleep(30)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(main())
+    assert caught.group_contains(AttributeError)
+
+
+def test_two_services_live_side_by_side(place):
+    """Nothing is global."""
+
+    async def main():
+        async with place.service() as first, place.service() as second:
+            assert first.addresses != second.addresses
+            for service in (first, second):
+                assert (await check(service, "/first")).status.code == 0
+
+    asyncio.run(main())
+
+
+def test_unsound_keys_are_refused():
+    """All of them at once, with their places."""
+    sound = make_provider()
+    refuse_unsound_providers(make_policy_set(providers=(sound,)))
+    mixed = make_provider(name="mixed", algorithms=("HS256", "RS256"))
+    empty = make_provider(name="empty", keys=StaticKeys({"keys": []}, "inline"))
+    with pytest.raises(ConfigurationError) as caught:
+        refuse_unsound_providers(make_policy_set(providers=(sound, mixed, empty)))
+    lines = str(caught.value).splitlines()
+    assert {line.split(": ")[1] for line in lines} == {"provider mixed", "provider empty"}
+    assert lines[0].startswith("test.yaml:1:1: ")
+
+
+@pytest.mark.parametrize(
+    ("phase", "usable", "state"),
+    [
+        (Phase.FRESH, True, KeySetState.CURRENT),
+        (Phase.REFRESHING, True, KeySetState.CURRENT),
+        (Phase.STALE, True, KeySetState.STALE),
+        (Phase.COOLING, True, KeySetState.STALE),
+        (Phase.REFRESHING, False, KeySetState.MISSING),
+        (Phase.COOLING, False, KeySetState.MISSING),
+        (Phase.MISSING, False, KeySetState.MISSING),
+    ],
+)
+def test_what_a_key_set_is_for_requests(phase, usable, state):
+    """Whether its tokens can be verified comes first."""
+    assert key_set_state(phase, usable=usable) is state
+
+
+def test_a_settled_heap_is_frozen_and_can_be_settled_again():
+    """Old sets are not kept by it."""
+    settle_heap()
+    frozen = gc.get_freeze_count()
+    assert frozen > 0
+    settle_heap()
+    assert gc.get_freeze_count() < frozen * 2
+    gc.unfreeze()
