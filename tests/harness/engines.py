@@ -71,6 +71,7 @@ class Services:
                 values=None if site.values_path is None else str(site.values_path),
                 listen=(address,),
                 admin=UnixAddress(str(self._directory / f"{number}-admin.sock")),
+                log_level="error",
             )
             self._host.enter(lambda: Service(settings))
             self._addresses[site.name] = address
