@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.load import Measurement, apply_load, check_replies, require_h2load
+from bench.load import Measurement, apply_load, check_replies, require_tools
 from bench.loading import measure_loading
 from bench.policy import write_policy
 from bench.process import Placement, choose_placement, running_on
@@ -57,7 +57,7 @@ def main() -> int:
     workloads = build_workloads(key, time.time())  # noqa: TID251 - this program's composition root
     options = _parse_options([*(each.name for each in workloads), LOADING])
     try:
-        require_h2load()
+        require_tools()
         with tempfile.TemporaryDirectory(prefix="extauthz-bench-") as temporary:
             directory = Path(temporary)
             policies = {
@@ -65,12 +65,15 @@ def main() -> int:
                 for size in {each.routes for each in workloads if each.routes}
             }
             results = _measure(options, workloads, policies, directory)
-    except (EnvironmentUnfitError, WrongReplyError) as error:
+        if options.json is not None:
+            options.json.write_text(json.dumps(as_json(results), indent=2) + "\n")
+    except (EnvironmentUnfitError, WrongReplyError, OSError) as error:
+        _tell("")
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     print(render_markdown(results), end="")
-    if options.json is not None:
-        options.json.write_text(json.dumps(as_json(results), indent=2) + "\n")
     return 0
 
 

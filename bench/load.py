@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -57,12 +58,14 @@ class Measurement:
         return self.requests / self.seconds
 
 
-def require_h2load() -> None:
-    """Raise unless h2load can be run.
+def require_tools() -> None:
+    """Look for what measuring takes.
 
     Raises:
-        EnvironmentUnfitError: it is not installed.
+        EnvironmentUnfitError: something is missing.
     """
+    if sys.platform != "linux":
+        raise EnvironmentUnfitError("CPU time and memory of servers are read as Linux has them: run it there")
     if shutil.which("h2load") is None:
         raise EnvironmentUnfitError(
             "h2load was not found: install nghttp2-client (Debian) or nghttp2 (Homebrew, Fedora)"
@@ -79,10 +82,13 @@ def check_replies(server: RunningServer, workload: Workload) -> None:
     with _each_accounted_for(server, workload, len(questions)), grpc.insecure_channel(server.address) as channel:
         call = channel.unary_unary(CHECK_PATH)
         for question in questions:
-            reply = CheckResponse.FromString(call(question.message, timeout=_CALL_SECONDS))
+            try:
+                reply = CheckResponse.FromString(call(question.message, timeout=_CALL_SECONDS))
+            except grpc.RpcError as error:
+                raise WrongReplyError(f"{workload.name}: no reply: {error}") from error
             wrong = _describe_wrong(reply, question)
             if wrong is not None:
-                raise WrongReplyError(f"{wrong}; the whole reply:\n{reply}")
+                raise WrongReplyError(f"{workload.name}: {wrong}; the whole reply:\n{reply}")
 
 
 def _describe_wrong(reply: CheckResponse, question: Question) -> str | None:
@@ -152,7 +158,10 @@ def _run_h2load(address: str, message: bytes, requests: int) -> None:
         frame.flush()
         command = ["h2load", "-t1", f"-c{CONNECTIONS}", f"-m{STREAMS}", f"-n{requests}", "-d", frame.name]
         command += ["-H", "content-type: application/grpc", "-H", "te: trailers", f"http://{address}{CHECK_PATH}"]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=_LOAD_SECONDS, check=False)
+        try:
+            ran = subprocess.run(command, capture_output=True, text=True, timeout=_LOAD_SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            raise WrongReplyError(f"h2load did not get {requests} replies in {_LOAD_SECONDS:.0f} s") from None
     succeeded = re.search(r"^status codes: ([0-9]+) 2xx", ran.stdout, re.MULTILINE)
     if ran.returncode != 0 or succeeded is None or int(succeeded[1]) != requests:
         raise WrongReplyError(f"h2load did not get {requests} replies:\n{ran.stdout}{ran.stderr}")

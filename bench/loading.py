@@ -26,7 +26,9 @@ class Loading:
     """What loading took."""
 
     seconds: float
-    """From the names of the files to a snapshot that decides."""
+    """From the names of the files to a snapshot that decides, by the clock on the wall."""
+    cpu_seconds: float
+    """The same in CPU time: what the wall clock says on a machine that does nothing else."""
     routes: int
     conditions: int
     peak_resident_mb: float
@@ -46,16 +48,16 @@ def measure_loading(policy: Path, placement: Placement) -> Loading:
 
 def load_here(policy: str) -> Loading:
     """Load a set in this process."""
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     policy_set = load([policy]).parsed.policy_set
     refuse_unsound_providers(policy_set)
     key_sets, tokens = KeySets(), VerifiedTokens()
     snapshot = build_snapshot(policy_set, key_sets, tokens)
     settle_heap()
-    seconds = time.perf_counter() - started
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     routes = snapshot.policy_set.routes
     conditions = sum(isinstance(each, When) for route in routes for rule in route.allow for each in rule.conditions)
-    return Loading(seconds, len(routes), conditions, peak_resident_mb())
+    return Loading(seconds, cpu_seconds, len(routes), conditions, peak_resident_mb())
 
 
 if __name__ == "__main__":
