@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.process import Placement, peak_resident_mb, running_on
-from extauthz.app import refuse_unsound_providers, settle_heap
+from extauthz.app import refuse_unsound_providers
 from extauthz.authn.authenticator import KeySets, VerifiedTokens
 from extauthz.authorizer import build_snapshot
 from extauthz.errors import EnvironmentUnfitError
@@ -51,9 +51,7 @@ def load_here(policy: str) -> Loading:
     started, cpu_started = time.perf_counter(), time.process_time()
     policy_set = load([policy]).parsed.policy_set
     refuse_unsound_providers(policy_set)
-    key_sets, tokens = KeySets(), VerifiedTokens()
-    snapshot = build_snapshot(policy_set, key_sets, tokens)
-    settle_heap()
+    snapshot = build_snapshot(policy_set, KeySets(), VerifiedTokens())
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     routes = snapshot.policy_set.routes
     conditions = sum(isinstance(each, When) for route in routes for rule in route.allow for each in rule.conditions)
