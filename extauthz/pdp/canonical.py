@@ -100,7 +100,7 @@ def _decode_run(match: re.Match[str]) -> str:
         raise PathAmbiguousError("the path's escapes are not UTF-8") from None
 
 
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\x00-\x20\x7f-\U0010ffff,@/?#\\:\[\]]+)(?::[0-9]{1,5})?")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\x00-\x20\x7f-\U0010ffff%,@/?#\\:\[\]]+)(?::[0-9]{1,5})?")
 
 
 @lru_cache(maxsize=1024)

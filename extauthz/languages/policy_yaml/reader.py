@@ -295,4 +295,7 @@ def _syntax_hint(error: yaml.MarkedYAMLError) -> str:
         return "a value that begins with this character needs quotes (a tab cannot indent)"
     if "mapping values are not allowed" in problem:
         return "a text with ': ' in it needs quotes"
+    began, mark = error.context_mark, error.problem_mark
+    if "expected ',' or '}'" in problem and began is not None and mark is not None and began.line == mark.line:
+        return "within { }, a text with braces needs quotes, as in path: \"/orders/{id}\""
     return ""
