@@ -297,5 +297,5 @@ def _syntax_hint(error: yaml.MarkedYAMLError) -> str:
         return "a text with ': ' in it needs quotes"
     began, mark = error.context_mark, error.problem_mark
     if "expected ',' or '}'" in problem and began is not None and mark is not None and began.line == mark.line:
-        return "within { }, a text with braces needs quotes, as in path: \"/orders/{id}\""
+        return 'within { }, a text with braces needs quotes, as in path: "/orders/{id}"'
     return ""
