@@ -136,7 +136,8 @@ def test_a_host_has_one_reading(host, canonical):
 
 
 @pytest.mark.parametrize(
-    "host", ["", ".", ":80", "a,b", "user@a", "a b", "a\x00", "é", "a/b", "a:b", "a:80:80", "[::1", "a\n", "a:123456", "a%2Eb"]
+    "host",
+    ["", ".", ":80", "a,b", "user@a", "a b", "a\x00", "é", "a/b", "a:b", "a:80:80", "[::1", "a\n", "a:123456", "a%2Eb"],
 )
 def test_what_is_no_single_host_is_refused(host):
     """Several hosts, user information, nothing, and what is not ASCII are no host."""
