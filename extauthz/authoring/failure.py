@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from extauthz.authoring.run import CaseResult
+from extauthz.authoring.explain import explain
+from extauthz.authoring.run import CaseResult, Question
 from extauthz.authorizer import Snapshot
 from extauthz.model.decision import Decision, PolicyId, Reason
 from extauthz.model.policy import PolicySet
 from extauthz.model.source import Span
+
+_MOST_SAID = 3
+"""Of near misses and routes: `policy explain` says more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class FailureWriter:
         return (
             *(Line(each.what, f"expected {each.expected}, decided {each.decided}") for each in result.differences),
             *self._why(result.decision),
+            *self._nearest(result.question, result.decision),
         )
 
     def _why(self, decision: Decision) -> Iterator[Line]:
@@ -54,3 +59,13 @@ class FailureWriter:
             yield Line("decided by", f"{rule}  {self._places[rule]}")
         for rule in decision.errors:
             yield Line("not evaluated", f"{rule}  {self._places[rule]}")
+
+    def _nearest(self, question: Question, decision: Decision) -> Iterator[Line]:
+        explanation = explain(question.request, decision, self._snapshot, question.now, question.principal)
+        if explanation.refusal:
+            yield Line("refused", explanation.refusal)
+        if explanation.route is None:
+            for other in explanation.passed_over[:_MOST_SAID]:
+                yield Line("not route", f"{other.route.name}: {other.why}  {other.route.span}")
+        for miss in explanation.misses[:_MOST_SAID]:
+            yield Line("nearest miss", str(miss))

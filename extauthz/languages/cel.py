@@ -10,7 +10,9 @@ INVARIANT: the library reports errors as values, and their text is true to Pytho
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -39,7 +41,7 @@ from extauthz.model.access import Facts
 from extauthz.model.decision import Outcome
 from extauthz.model.source import Span
 
-__all__ = ["CelCompiler", "CelCondition", "CelError", "CelFinding"]
+__all__ = ["CelCompiler", "CelCondition", "CelError", "CelFinding", "CelResult", "evaluator"]
 
 _BOOL: Final = cel.Type.BOOL
 _ERROR: Final = cel.Type.ERROR
@@ -210,6 +212,48 @@ def _program(checked: CheckedExpr) -> Any:
         return _BARE.deserialize(message.SerializeToString())
     except (EncodeError, RuntimeError) as error:
         raise CelError([_TOO_DEEP]) from error
+
+
+@dataclass(frozen=True, slots=True)
+class CelResult:
+    """What came of an expression of any type, for people to read."""
+
+    text: str
+    """As CEL prints the value; for an error, the library's message."""
+    outcome: Outcome | None
+    """Of a BOOL; ERRORED for any error; None for another type."""
+
+
+def evaluator(checked: CheckedExpr) -> Callable[[Mapping[str, object]], CelResult]:
+    """The expression, evaluated over the values of its slots; never raises. To explain with, not to decide with.
+
+    Raises:
+        CelError: the expression is nested too deeply.
+    """
+    program = _program(checked)
+
+    def evaluate(data: Mapping[str, object]) -> CelResult:
+        try:
+            result = program.eval(data=dict(data))
+            kind = result.type()
+            if kind == _BOOL:
+                holds = result.value() is True
+                return CelResult("true" if holds else "false", Outcome.SATISFIED if holds else Outcome.UNSATISFIED)
+            return CelResult(_in_order(repr(result)), Outcome.ERRORED if kind == _ERROR else None)
+        except Exception as error:  # noqa: BLE001 - what fails is ERRORED whatever failed, as in a condition
+            return CelResult(f"{type(error).__name__}: {error}", Outcome.ERRORED)
+
+    return evaluate
+
+
+def _in_order(printed: str) -> str:
+    """The library prints a map in any order: here by key, where what it prints is JSON."""
+    if "{" not in printed:
+        return printed
+    try:
+        return json.dumps(json.loads(printed), sort_keys=True, ensure_ascii=False)
+    except ValueError:
+        return printed
 
 
 def _warm_up(program: Any) -> None:

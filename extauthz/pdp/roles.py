@@ -104,6 +104,14 @@ def _add_conditional(
     return RoleHolding(held, errored - held)
 
 
+def binds(subject: BindingSubject, facts: Facts, authentication: Authentication, trust_domains: Sequence[str]) -> bool:
+    """Whether a binding's subject is the caller or, on a route whose authentication is none, the workload."""
+    if authentication is Authentication.NONE:
+        identity = workload_of(facts.request, trust_domains)
+        return identity is not None and _is_workload(subject, identity)
+    return subject.workload is None and facts.principal.authenticated and _is_bound(subject, facts.principal)
+
+
 def _is_bound(subject: BindingSubject, principal: Principal) -> bool:
     return (
         (subject.subject is None or subject.subject == principal.subject)

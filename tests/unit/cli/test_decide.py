@@ -5,10 +5,8 @@ from pathlib import Path
 import pytest
 
 from extauthz.cli import EXIT_ENVIRONMENT, EXIT_NEGATIVE, EXIT_WRONG_INPUT, run
-from extauthz.cli.decide import only_host
 from extauthz.cli.sample import Sample, check_request_of
 from extauthz.demo.issuer import DevelopmentIssuer
-from extauthz.model.policy import HostPattern
 from extauthz.sources.policy_files import load
 
 POLICY = """\
@@ -181,7 +179,7 @@ def test_unreachable_issuer_is_the_environment_s_fault(policy, issuer, capsys):
 
 def test_slow_issuer_is_not_waited_for(policy, issuer, capsys, monkeypatch):
     """Five seconds are the limit; here a hundredth of one."""
-    monkeypatch.setattr("extauthz.cli.decide._FETCH_SECONDS", 0.01)
+    monkeypatch.setattr("extauthz.cli.question._FETCH_SECONDS", 0.01)
 
     async def never(self: object, need: object) -> None:
         import asyncio
@@ -260,21 +258,21 @@ def test_wrong_input_is_one_line(policy, capsys, arguments, message):
     assert refused(capsys, *arguments).startswith(f"extauthz: {message}")
 
 
-def test_default_host_is_never_a_guess(policy):
-    """Only a set that names exactly one host lends it to a sample."""
-    policy_set = load([policy]).parsed.policy_set
-    assert only_host(policy_set) == "shop.example"
-
-    def with_hosts(*hosts: HostPattern | None) -> str:
-        from dataclasses import replace
-
-        routes = tuple(replace(policy_set.routes[0], host=host) for host in hosts)
-        return only_host(replace(policy_set, routes=routes))
-
-    assert with_hosts(HostPattern("a"), None) == "a"
-    assert with_hosts(HostPattern("a"), HostPattern("b")) == "localhost"
-    assert with_hosts(HostPattern("a", suffix=True)) == "localhost"
-    assert with_hosts(None) == "localhost"
+def test_explain_shows_the_rules(policy, issuer, capsys):
+    """With --explain every rule is told, for claims and tokens alike; a denial before any rule has none."""
+    claims = json.dumps({"iss": issuer.url, "sub": "alice", "scope": "orders.read"})
+    for who in (("--claims", claims), ("--token", issued(issuer, scope="orders.read"))):
+        _, decision = decide(capsys, "--path", "/orders", *who, *UNFROZEN, "--explain")
+        explanation = decision["explanation"]
+        assert isinstance(explanation, dict)
+        assert {rule["id"]: rule["outcome"] for rule in explanation["rules"]} == {
+            "orders.deny.frozen": "unsatisfied",
+            "orders.allow.staff": "unsatisfied",
+            "orders.allow.scoped": "satisfied",
+        }
+    assert decide(capsys, "--path", "/orders", "--explain")[1]["explanation"]["rules"] == []  # type: ignore[index]
+    assert run(["decide", policy, "--path", "/healthz", "--explain"]) == 0
+    assert "allow    health.public holds  policy.yaml:20:5" in capsys.readouterr().out
 
 
 def test_internal_errors_are_not_denials(policy, monkeypatch):

@@ -632,3 +632,24 @@ def test_guarding_every_unguarded_path_leaves_none(text):
             return
         condition = compiled(condition.guarded_form(condition.unguarded[0]))
     pytest.fail(f"still unguarded: {condition.text}")
+
+
+# --- Evaluating for people -----------------------------------------------------------------------------------------
+
+
+def test_evaluator_tells_values_and_errors_apart():
+    """A BOOL has an outcome, another type its text alone, and every error is ERRORED, raised ones included."""
+
+    def evaluated(text: str, **data: object) -> tuple[str, Outcome | None]:
+        variables = dict.fromkeys(data, library.Type.DYN)
+        environment = library.NewEnv(variables=variables, extensions=[ext_strings.ExtStrings()])
+        result = cel.evaluator(cel._unpack(environment.compile(text), CheckedExpr))(data)
+        return result.text, result.outcome
+
+    assert evaluated("1 < 2") == ("true", SATISFIED)
+    assert evaluated("x == 'b'", x="a") == ("false", UNSATISFIED)
+    assert evaluated("[1, 2.5, 'a', null]") == ('[1, 2.5, "a", null]', None)
+    assert evaluated("1 / 0 == 1")[1] is ERRORED
+    text, raised = evaluated("x.exists(n, n < 0)", x=[1.0] * 20_000)
+    assert raised is ERRORED
+    assert text.startswith("RuntimeError: ")

@@ -1,7 +1,7 @@
 from extauthz.model.access import ANONYMOUS, Principal, RoleHolding
 from extauthz.model.decision import Outcome
 from extauthz.model.policy import Authentication, Binding, BindingSubject, Role
-from extauthz.pdp.roles import RoleResolver
+from extauthz.pdp.roles import RoleResolver, binds
 from tests.strategies import SPAN, FixedCondition, Request, make_facts
 
 ROLES = {
@@ -75,3 +75,16 @@ def test_standing_roles_are_resolved_once_per_principal():
     resolver = RoleResolver(ROLES, [binding("reader", BindingSubject(subject="alice"))], ())
     principal = alice()
     assert resolver.standing(principal) is resolver.standing(principal)
+
+
+def test_whom_a_binding_binds_can_be_asked():
+    """For explanations: the same subjects as when roles are resolved, whatever the binding's condition says."""
+    workload = BindingSubject(workload="spiffe://cluster.local/a")
+    peer = make_facts(Request(peer_identity="spiffe://cluster.local/a"), ANONYMOUS)
+    caller = make_facts(Request(), alice())
+    assert binds(BindingSubject(subject="alice"), caller, Authentication.REQUIRED, ())
+    assert not binds(BindingSubject(subject="bob"), caller, Authentication.REQUIRED, ())
+    assert not binds(BindingSubject(provider="corp"), make_facts(Request(), ANONYMOUS), Authentication.OPTIONAL, ())
+    assert binds(workload, peer, Authentication.NONE, ["cluster.local"])
+    assert not binds(workload, peer, Authentication.OPTIONAL, ["cluster.local"])
+    assert not binds(workload, peer, Authentication.NONE, [])
