@@ -7,7 +7,7 @@ ERRORED. A `require` is a deny of its negation, errors included.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from extauthz.model.access import Facts
 from extauthz.model.decision import Decision, Outcome, Reason, Verdict
@@ -123,21 +123,35 @@ class CompiledRule:
         return missing
 
 
-class RouteRules:
-    """The rules of one route, compiled."""
+_REMEMBERED_COMBINATIONS: Final = 256
 
-    __slots__ = ("_allow", "_deny", "_kinds")
+
+class RouteRules:
+    """The rules of one route, compiled.
+
+    Each rule has three verdicts, made ahead, and few combinations of them ever come up: what the law says about one is
+    remembered.
+    """
+
+    __slots__ = ("_allow", "_combined", "_kinds", "_rules")
 
     def __init__(self, route: Route, policy_set: PolicySet) -> None:
-        self._deny = tuple(CompiledRule(rule, policy_set) for rule in (*route.deny, *route.require))
         self._allow = tuple(CompiledRule(rule, policy_set) for rule in route.allow)
+        self._rules = (*(CompiledRule(rule, policy_set) for rule in (*route.deny, *route.require)), *self._allow)
         self._kinds = {rule.id: rule.kind for rule in (*route.deny, *route.require)}
+        # By the verdicts' identities: INVARIANT: they live in the rules, as long as this does.
+        self._combined: dict[tuple[int, ...], Decision] = {}
 
     def decide(self, facts: Facts) -> Decision:
         """Evaluate every rule and combine; the reason says which kind of rule decided."""
-        verdicts = [rule.verdict(facts) for rule in self._deny]
-        verdicts += [rule.verdict(facts) for rule in self._allow]
-        return combine(verdicts)
+        verdicts = [rule.verdict(facts) for rule in self._rules]
+        combination = tuple(map(id, verdicts))
+        decision = self._combined.get(combination)
+        if decision is None:
+            decision = combine(verdicts)
+            if len(self._combined) < _REMEMBERED_COMBINATIONS:
+                self._combined[combination] = decision
+        return decision
 
     def reason(self, decision: Decision, *, anonymous: bool) -> Reason:
         """Why `decide` denied. `anonymous`: nobody was authenticated on a route where that is optional."""

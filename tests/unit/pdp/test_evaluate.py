@@ -19,7 +19,7 @@ from extauthz.model.policy import (
     WorkloadIs,
 )
 from extauthz.pdp.evaluate import CompiledRule, RouteRules, compile_condition
-from tests.strategies import FixedCondition, Request, make_facts, make_policy_set, make_route, make_rule
+from tests.strategies import SPAN, FixedCondition, Request, make_facts, make_policy_set, make_route, make_rule
 
 SET = make_policy_set(trust_domains=("cluster.local",), trusted_proxies=(ip_network("10.0.0.0/8"),))
 ALICE = Principal(True, "alice", "corp", groups=("staff", "ops"), scopes=("orders.read",))
@@ -125,6 +125,33 @@ def test_every_satisfied_allow_is_named():
     decision = rules(deny=[NO], require=[YES], allow=[YES, NO, ERROR, YES]).decide(make_facts())
     assert decision.policies == ("route.allow.0", "route.allow.3")
     assert decision.errors == ("route.allow.2",)
+
+
+class FromHeader:
+    """A condition whose outcome is what a header of the request says."""
+
+    text = "from a header"
+    span = SPAN
+    reads: frozenset[tuple[str, ...]] = frozenset()
+
+    def __init__(self, header):
+        self.header = header
+
+    def evaluate(self, facts):
+        return Outcome(facts.request.header_values(self.header)[0])
+
+
+def test_a_decision_is_that_of_its_own_request_whatever_was_decided_before():
+    """Combinations of verdicts are remembered, as many as there is room for; each is decided as if it were new."""
+    kinds = (RuleKind.DENY, RuleKind.REQUIRE, RuleKind.ALLOW)
+    made = {kind: [make_rule(kind, When(FromHeader(f"{kind}-{i}")), name=str(i)) for i in range(2)] for kind in kinds}
+    route = make_route(deny=made[RuleKind.DENY], require=made[RuleKind.REQUIRE], allow=made[RuleKind.ALLOW])
+    remembering = RouteRules(route, SET)
+    names = [f"{kind}-{i}" for kind in kinds for i in range(2)]
+    for outcomes in [*itertools.product(Outcome, repeat=len(names))] * 2:
+        headers = {name: [str(outcome)] for name, outcome in zip(names, outcomes, strict=True)}
+        facts = make_facts(request=Request(headers=headers))
+        assert remembering.decide(facts) == RouteRules(route, SET).decide(facts), outcomes
 
 
 @pytest.mark.parametrize(
