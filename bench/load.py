@@ -25,7 +25,7 @@ from bench.servers import RunningServer
 from bench.streams import Turn, ask_in_turn
 from bench.workloads import Question, Workload, WrongReplyError
 from extauthz.errors import EnvironmentUnfitError
-from extauthz.server.asgi import CHECK_PATH
+from extauthz.server.check_method import CHECK_PATH
 
 CONNECTIONS: Final = 2
 """As many as an Envoy with two worker threads opens."""

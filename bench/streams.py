@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from bench.workloads import WrongReplyError
-from extauthz.server.asgi import CHECK_PATH
+from extauthz.server.check_method import CHECK_PATH
 
 IN_FLIGHT: Final = 64
 

@@ -33,7 +33,8 @@ from extauthz.errors import ConfigurationError, EnvironmentUnfitError, ExtAuthzE
 from extauthz.lowering.address import Address, TcpAddress
 from extauthz.model.policy import PolicySet
 from extauthz.server.admission import Admission
-from extauthz.server.asgi import CHECK_PATH, CheckLimits, CheckMethod, GrpcApplication, Observer
+from extauthz.server.asgi import GrpcApplication
+from extauthz.server.check_method import CHECK_PATH, CheckLimits, CheckMethod, Observer
 from extauthz.server.health import Health
 from extauthz.server.http_server import HttpServer, grpc_config, private_config
 from extauthz.server.sockets import ListeningSocket, listen_all

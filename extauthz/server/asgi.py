@@ -1,4 +1,4 @@
-"""The ASGI application behind h2corn: gRPC calls by path, and Envoy's Check among them.
+"""The ASGI application behind h2corn: gRPC calls by path.
 
 h2corn speaks HTTP/2 and no gRPC: path, method, content type, framing, size, deadline and status are ours. It answers
 an application that raises with HTTP 500, which a proxy may take for an error to let through; so nothing is raised
@@ -7,25 +7,15 @@ here but the cancellation of the task.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Awaitable, Mapping
+from typing import Final
 
-from extauthz.authn.authenticator import NeedKeySet
-from extauthz.check.answer import Answer, Answerer
-from extauthz.model.decision import Reason
-from extauthz.server.admission import Admission
+from extauthz.server.call import GrpcStatus, UnaryMethod
 from extauthz.server.grpc_wire import (
-    CallError,
-    ClientGoneError,
     Event,
-    GrpcStatus,
-    MessageTooLargeError,
     Metadata,
     Receive,
     Send,
-    UnaryMethod,
     parse_timeout,
     read_message,
     send_http_status,
@@ -33,38 +23,33 @@ from extauthz.server.grpc_wire import (
     send_status,
 )
 
-AUTHORIZATION_SERVICE: Final = "envoy.service.auth.v3.Authorization"
-CHECK_PATH: Final = f"/{AUTHORIZATION_SERVICE}/Check"
 
-MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
-"""The usual limit of gRPC servers. A client can provoke more (a large body, many headers), so beyond it is a denial."""
+class AsgiCall:
+    """A call that arrived as ASGI events."""
 
-MAX_FETCHES: Final = 2
-"""Key sets fetched for one request: the one it names, and once more if that rotated meanwhile."""
+    __slots__ = ("_metadata", "_receive", "_send")
 
-OURS_OF_THE_CALLERS: Final = 0.75
-"""The part of the caller's timeout that we use: an answer that arrives after it is an error over there."""
+    def __init__(self, metadata: Metadata, receive: Receive, send: Send) -> None:
+        self._metadata = metadata
+        self._receive = receive
+        self._send = send
 
+    def granted_seconds(self) -> float | None:
+        """As `Call` says; a malformed grpc-timeout grants nothing certain."""
+        grpc_timeout = self._metadata.get(b"grpc-timeout")
+        return None if grpc_timeout is None else parse_timeout(grpc_timeout)
 
-WAITING_PART: Final = 0.5
-"""The part of its time that a request may wait for its turn. The rest is for the decision, and for the wait before,
-in the HTTP layer, which we do not see."""
+    def read(self, max_bytes: int) -> Awaitable[bytes]:
+        """As `Call` says."""
+        return read_message(self._receive, max_bytes)
 
+    def reply(self, message: bytes) -> Awaitable[None]:
+        """As `Call` says."""
+        return send_message(self._send, message)
 
-class Observer(Protocol):
-    """Told of every answer once it is sent, by whom it was given and how long it took."""
-
-    def __call__(self, answer: Answer, answerer: Answerer, seconds: float, /) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class CheckLimits:
-    """What one request may take."""
-
-    deadline_seconds: float
-    """From its arrival to its answer; the caller's own timeout may leave less."""
-    capacity: int
-    """How many requests may wait: for their turn, and for a key set."""
+    def refuse(self, status: GrpcStatus, message: str) -> Awaitable[None]:
+        """As `Call` says."""
+        return send_status(self._send, status, message)
 
 
 class GrpcApplication:
@@ -82,7 +67,7 @@ class GrpcApplication:
             and metadata.get(b"content-type") in _GRPC_TYPES
             and metadata.get(b"te") == b"trailers"
         ):
-            await method(metadata, receive, send)
+            await method(AsgiCall(metadata, receive, send))
         else:
             await _refuse_call(scope, metadata, send)
 
@@ -100,116 +85,3 @@ async def _refuse_call(scope: Event, metadata: Metadata, send: Send) -> None:
         await send_status(send, GrpcStatus.INTERNAL, "te: trailers is missing: a proxy in between dropped it")
     else:
         await send_status(send, GrpcStatus.UNIMPLEMENTED, f"unknown method {scope['path']}")
-
-
-class CheckMethod:
-    """`envoy.service.auth.v3.Authorization/Check`: reads the message, asks the answerer, sends its reply.
-
-    `answerer` is replaced by whoever loads policies; a call uses the one in force when it arrived.
-    """
-
-    def __init__(
-        self,
-        answerer: Answerer,
-        *,
-        fetch: Callable[[NeedKeySet], Awaitable[None]],
-        observe: Observer,
-        on_failure: Callable[[Exception], None],
-        admission: Admission,
-        limits: CheckLimits,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float],
-    ) -> None:
-        """Answer with `answerer` until another is put in its place.
-
-        Args:
-            answerer: decides.
-            fetch: gets a missing key set; returns when it is there or could not be had, and never raises.
-            observe: told of every answer.
-            on_failure: told of every exception that was answered with `internal_error`.
-            admission: lets requests in.
-            limits: what a request may take.
-            clock: seconds since the epoch.
-            monotonic: seconds of a clock that never jumps.
-        """
-        self.answerer = answerer
-        self._fetch = fetch
-        self._observe = observe
-        self._on_failure = on_failure
-        self._admission = admission
-        self._limits = limits
-        self._clock = clock
-        self._monotonic = monotonic
-        self._fetching = 0
-        # Built ahead, so that it is there even when building an answer is what fails.
-        self._last_resort = answerer.refuse(Reason.INTERNAL_ERROR)
-
-    async def __call__(self, metadata: Metadata, receive: Receive, send: Send) -> None:
-        started = self._monotonic()
-        budget = self._budget(metadata.get(b"grpc-timeout"))
-        answerer = self.answerer
-        try:
-            if self._admission.enters_at_once() or await self._admission.wait(started + budget * WAITING_PART):
-                answer = await self._answer(answerer, receive, started + budget)
-            else:
-                answer = answerer.refuse(Reason.OVERLOADED)
-        except CallError as error:
-            await send_status(send, error.status, str(error))
-            return
-        except ClientGoneError:
-            return
-        except Exception as error:  # noqa: BLE001 - the law: whatever a request provokes is a denial
-            self._on_failure(error)
-            answer = self._last_resort
-        await send_message(send, answer.reply)
-        try:
-            self._observe(answer, answerer, self._monotonic() - started)
-            if answer.failure is not None:
-                self._on_failure(answer.failure)
-        except Exception as error:  # noqa: BLE001 - the answer is out: nothing may be sent any more
-            self._on_failure(error)
-
-    def _budget(self, grpc_timeout: bytes | None) -> float:
-        """Seconds until we must have answered."""
-        granted = parse_timeout(grpc_timeout) if grpc_timeout is not None else None
-        if granted is None:
-            return self._limits.deadline_seconds
-        return min(self._limits.deadline_seconds, granted * OURS_OF_THE_CALLERS)
-
-    async def _answer(self, answerer: Answerer, receive: Receive, deadline: float) -> Answer:
-        try:
-            message = await read_message(receive, MAX_MESSAGE_BYTES)
-        except MessageTooLargeError:
-            return answerer.refuse(Reason.REQUEST_TOO_LARGE)
-        answer = answerer.answer(message, self._clock())
-        if isinstance(answer, NeedKeySet):
-            return await self._answer_with_keys(answerer, message, answer, deadline)
-        return answer
-
-    async def decide(self, message: bytes) -> Answer:
-        """Answer one message that did not come as a call: not admitted, not observed."""
-        answerer = self.answerer
-        answer = answerer.answer(message, self._clock())
-        if isinstance(answer, NeedKeySet):
-            deadline = self._monotonic() + self._limits.deadline_seconds
-            return await self._answer_with_keys(answerer, message, answer, deadline)
-        return answer
-
-    async def _answer_with_keys(self, answerer: Answerer, message: bytes, need: NeedKeySet, deadline: float) -> Answer:
-        """Fetch what is missing and ask again, within the deadline."""
-        if self._fetching >= self._limits.capacity:
-            return answerer.could_not_decide(message, Reason.OVERLOADED)
-        self._fetching += 1
-        try:
-            async with asyncio.timeout(deadline - self._monotonic()):
-                for _ in range(MAX_FETCHES):
-                    await self._fetch(need)
-                    answer = answerer.answer(message, self._clock())
-                    if not isinstance(answer, NeedKeySet):
-                        return answer
-                    need = answer
-        except TimeoutError:
-            return answerer.could_not_decide(message, Reason.DEADLINE_EXCEEDED)
-        finally:
-            self._fetching -= 1
-        return answerer.could_not_decide(message, Reason.KEY_SET_UNAVAILABLE)

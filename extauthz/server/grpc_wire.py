@@ -7,45 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from enum import IntEnum
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
+
+from extauthz.server.call import CallError, ClientGoneError, GrpcStatus, MessageTooLargeError
 
 Event: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Event]]
 Send: TypeAlias = Callable[[Event], Awaitable[None]]
 Metadata: TypeAlias = Mapping[bytes, bytes]
 """A call's headers by lower-case name; of a repeated one the last value."""
-UnaryMethod: TypeAlias = Callable[[Metadata, Receive, Send], Awaitable[None]]
 
 PREFIX_LENGTH: Final = 5
 """A message is preceded by its compressed flag, one byte, and its length, four bytes big-endian."""
-
-
-class GrpcStatus(IntEnum):
-    """The status codes that a transport itself answers with (google/rpc/code.proto)."""
-
-    OK = 0
-    NOT_FOUND = 5
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-
-
-class CallError(Exception):
-    """A call that breaks the protocol; answered with a status and no message."""
-
-    def __init__(self, status: GrpcStatus, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class MessageTooLargeError(Exception):
-    """A message whose announced length is beyond the limit; nothing of it is kept."""
-
-
-class ClientGoneError(Exception):
-    """The stream was closed before its message was whole; nobody waits for an answer."""
 
 
 _CONTENT_TYPE = (b"content-type", b"application/grpc")

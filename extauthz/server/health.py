@@ -8,20 +8,8 @@ from typing import Final
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
-from extauthz.server.asgi import AUTHORIZATION_SERVICE
-from extauthz.server.grpc_wire import (
-    CallError,
-    ClientGoneError,
-    GrpcStatus,
-    MessageTooLargeError,
-    Metadata,
-    Receive,
-    Send,
-    UnaryMethod,
-    read_message,
-    send_message,
-    send_status,
-)
+from extauthz.server.call import Call, CallError, ClientGoneError, GrpcStatus, MessageTooLargeError, UnaryMethod
+from extauthz.server.check_method import AUTHORIZATION_SERVICE
 
 _SERVICE: Final = "grpc.health.v1.Health"
 _MAX_REQUEST_BYTES: Final = 4096
@@ -45,22 +33,22 @@ class Health:
         """By path."""
         return {f"/{_SERVICE}/Check": self.check, f"/{_SERVICE}/Watch": self.watch}
 
-    async def check(self, _metadata: Metadata, receive: Receive, send: Send) -> None:
+    async def check(self, call: Call) -> None:
         """`Check`: SERVING once a policy set is loaded, until the process drains."""
         try:
-            service = health_pb2.HealthCheckRequest.FromString(await read_message(receive, _MAX_REQUEST_BYTES)).service
+            service = health_pb2.HealthCheckRequest.FromString(await call.read(_MAX_REQUEST_BYTES)).service
         except CallError as error:
-            await send_status(send, error.status, str(error))
+            await call.refuse(error.status, str(error))
         except (MessageTooLargeError, DecodeError):
-            await send_status(send, GrpcStatus.INTERNAL, "not a HealthCheckRequest")
+            await call.refuse(GrpcStatus.INTERNAL, "not a HealthCheckRequest")
         except ClientGoneError:
             return
         else:
             if service in _KNOWN_SERVICES:
-                await send_message(send, _SERVING if self._is_ready() else _NOT_SERVING)
+                await call.reply(_SERVING if self._is_ready() else _NOT_SERVING)
             else:
-                await send_status(send, GrpcStatus.NOT_FOUND, "unknown service")
+                await call.refuse(GrpcStatus.NOT_FOUND, "unknown service")
 
-    async def watch(self, _metadata: Metadata, _receive: Receive, send: Send) -> None:
+    async def watch(self, call: Call) -> None:
         """`Watch`: UNIMPLEMENTED, upon which clients fall back to Check or give up, as its documentation says."""
-        await send_status(send, GrpcStatus.UNIMPLEMENTED, "Watch is not supported: poll Check")
+        await call.refuse(GrpcStatus.UNIMPLEMENTED, "Watch is not supported: poll Check")

@@ -20,7 +20,7 @@ from extauthz.demo.issuer import DevelopmentIssuer
 from extauthz.errors import ConfigurationError, EnvironmentUnfitError, PolicyError
 from extauthz.lowering.address import TcpAddress, UnixAddress
 from extauthz.model.policy import StaticKeys
-from extauthz.server.asgi import CHECK_PATH
+from extauthz.server.check_method import CHECK_PATH
 from extauthz.settings import Settings
 from extauthz.telemetry.logging import LogFormat, LogLevel, build_logger
 from extauthz.telemetry.status import KeySetState

@@ -13,7 +13,7 @@ import pytest
 from envoy.service.auth.v3 import external_auth_pb2
 
 from extauthz.cli import EXIT_ENVIRONMENT, EXIT_WRONG_INPUT, run
-from extauthz.server.asgi import CHECK_PATH
+from extauthz.server.check_method import CHECK_PATH
 
 POLICY = "version: 1\nname: shop\nroutes:\n  - {name: open, path: /open, public: true}\n"
 

@@ -7,7 +7,8 @@ from extauthz.authn.authenticator import KeySets, VerifiedTokens
 from extauthz.authorizer import build_snapshot
 from extauthz.check.answer import Answerer
 from extauthz.server.admission import Admission
-from extauthz.server.asgi import CHECK_PATH, CheckLimits, CheckMethod, GrpcApplication
+from extauthz.server.asgi import GrpcApplication
+from extauthz.server.check_method import CHECK_PATH, CheckLimits, CheckMethod
 from tests.strategies import make_policy_set, make_route
 
 

@@ -2,12 +2,9 @@ import asyncio
 
 import pytest
 
+from extauthz.server.call import CallError, ClientGoneError, GrpcStatus, MessageTooLargeError
 from extauthz.server.grpc_wire import (
-    CallError,
-    ClientGoneError,
     Event,
-    GrpcStatus,
-    MessageTooLargeError,
     parse_timeout,
     read_message,
     send_http_status,

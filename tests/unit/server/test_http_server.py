@@ -8,7 +8,7 @@ from envoy.service.auth.v3 import external_auth_pb2
 
 from extauthz.lowering.address import TcpAddress
 from extauthz.model.decision import Reason
-from extauthz.server.asgi import CHECK_PATH, CheckLimits
+from extauthz.server.check_method import CHECK_PATH, CheckLimits
 from extauthz.server.http_server import HttpServer, grpc_config, private_config
 from extauthz.server.sockets import listen
 
