@@ -79,6 +79,7 @@ def _print_diagnostics(error: PolicyError) -> None:
 
 def _register_commands() -> None:
     """Last, since the commands use what is above."""
+    from extauthz.cli.compile import compile_
     from extauthz.cli.decide import decide
     from extauthz.cli.demo import demo
     from extauthz.cli.envoy import envoy_app
@@ -90,6 +91,7 @@ def _register_commands() -> None:
 
     policy_app.command("test")(run_tests)
     policy_app.command("explain")(explain_request)
+    app.command("compile")(compile_)
     app.command()(decide)
     app.command()(demo)
     app.command()(serve)

@@ -6,6 +6,8 @@ authorizer is asked, and forwards what it normalised.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from extauthz.lowering.document import JsonObject
 from extauthz.lowering.ext_authz import EXT_AUTHZ
 
@@ -36,18 +38,21 @@ _LOG_FIELDS = {
 }
 
 
-def connection_manager_fields(*, access_log: str | None = None, behind_local_proxy: bool = False) -> JsonObject:
+def connection_manager_fields(
+    *, access_log: str | None = None, behind_local_proxy: bool = False, log_fields: Mapping[str, str] | None = None
+) -> JsonObject:
     """The fields of `HttpConnectionManager` to set next to the filters.
 
     Args:
         access_log: The file of the access log; standard output when None.
         behind_local_proxy: The peers are proxies on this host, which have written X-Forwarded-For themselves; for a
             loopback peer Envoy would append the host's own address.
+        log_fields: More fields of the access log, as format strings by name.
     """
     forwarded: JsonObject = {"skip_xff_append": True} if behind_local_proxy else {}
     return {
         **forwarded,
-        "access_log": [_access_log(access_log)],
+        "access_log": [_access_log(access_log, log_fields or {})],
         # `x_user` and `x-user` are one header to many upstreams (CGI, WSGI, PHP).
         "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
         "merge_slashes": True,
@@ -61,9 +66,9 @@ def connection_manager_fields(*, access_log: str | None = None, behind_local_pro
     }
 
 
-def _access_log(path: str | None) -> JsonObject:
+def _access_log(path: str | None, log_fields: Mapping[str, str]) -> JsonObject:
     decision = {name: f"%DYNAMIC_METADATA({EXT_AUTHZ}:{name})%" for name in DECISION_FIELDS}
-    log_format: JsonObject = {"json_format": {**_LOG_FIELDS, **decision}}
+    log_format: JsonObject = {"json_format": {**_LOG_FIELDS, **decision, **log_fields}}
     if path is None:
         return {
             "name": "envoy.access_loggers.stdout",

@@ -48,6 +48,8 @@ class Answer:
     """None when the request did not pass."""
     told: Told | None
     """None when the proxy answered without asking."""
+    native: str | None = None
+    """The native policy by which the proxy let it pass without asking."""
 
     def header(self, name: str) -> str | None:
         values = self.headers.get(name, ())
@@ -110,7 +112,7 @@ def _broken_laws(answer: Answer) -> Iterator[str]:
     """What holds for every answer, whatever the case."""
     told = answer.told
     if told is None:
-        if answer.upstream is not None:
+        if answer.upstream is not None and answer.native is None:
             yield "the request passed without a decision"
         return
     if not _DECISION_ID.fullmatch(told.decision_id):

@@ -28,6 +28,7 @@ from extauthz.lowering.bootstrap import (
 from extauthz.lowering.connection_manager import connection_manager_fields
 from extauthz.lowering.document import JsonObject
 from extauthz.lowering.ext_authz import EXT_AUTHZ, check_filters
+from extauthz.lowering.native import CALL_POLICY
 from extauthz.model.access import JsonValue
 from tests.harness.answer import Answer, Told, Upstream
 from tests.harness.case import CaseRequest, Proxy
@@ -56,7 +57,7 @@ class EnvoyEngine:
         self._authority = authority
         self._clients: dict[str, SSLContext] = {}
         self._log = AccessLog(directory / "access.log")
-        fields = connection_manager_fields(access_log=str(self._log.path), behind_local_proxy=True)
+        fields = self.fields(str(self._log.path))
         listeners: list[JsonValue] = []
         clusters: list[JsonValue] = [
             cluster(UPSTREAM_CLUSTER, upstream),
@@ -82,12 +83,20 @@ class EnvoyEngine:
         address = self.envoy.addresses[_tls_name(site) if peer else site.name]
         assert isinstance(address, TcpAddress)
         response = exchange(address, message, method=method, client=client, tls=self._client(peer) if peer else None)
-        told = _told(self._log.line_of(response.peer))
+        line = self._log.line_of(response.peer)
         upstream = _upstream(response.headers, response.body)
-        return Answer(response.status, response.headers, response.body, upstream, told)
+        return Answer(response.status, response.headers, response.body, upstream, _told(line), _native(line))
 
     def close(self) -> None:
         self.envoy.stop()
+
+    def fields(self, access_log: str) -> JsonObject:
+        """The connection manager's, as generated."""
+        return connection_manager_fields(access_log=access_log, behind_local_proxy=True)
+
+    def filters(self, site: Site) -> list[JsonObject]:
+        """What stands before the router, as generated."""
+        return check_filters(site.policy_set, cluster=site.name)
 
     def _client(self, peer: str) -> SSLContext:
         if peer not in self._clients:
@@ -95,7 +104,7 @@ class EnvoyEngine:
         return self._clients[peer]
 
     def _listeners(self, site: Site, fields: JsonObject) -> list[JsonObject]:
-        filters = check_filters(site.policy_set, cluster=site.name)
+        filters = self.filters(site)
         if site.case_set.proxy.failure_mode_allow:
             next(f for f in filters if f["name"] == EXT_AUTHZ)["typed_config"]["failure_mode_allow"] = True
         routes = [_with_extensions(route, site.case_set.proxy) for route in upstream_routes(site.policy_set)]
@@ -157,6 +166,12 @@ def _told(line: Mapping[str, Any]) -> Told | None:
     if line["decision_id"] is None:
         return None
     return Told(**{name: line[name] for name in ("decision_id", "effect", "reason", "route", "policies", "revision")})
+
+
+def _native(line: Mapping[str, Any]) -> str | None:
+    """The policy that let the request through without a question, where the policy set is enforced natively."""
+    name = line.get("native_policy")
+    return None if name == CALL_POLICY else name
 
 
 def _upstream(headers: Mapping[str, Sequence[str]], body: bytes) -> Upstream | None:

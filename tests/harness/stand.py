@@ -38,7 +38,13 @@ def envoy_or_skip(stand: Stand) -> EnvoyEngine:
 class Stand:
     """The engines over one collection of sites."""
 
-    def __init__(self, case_sets: Iterable[CaseSet]) -> None:
+    def __init__(self, case_sets: Iterable[CaseSet], front: type[EnvoyEngine] = EnvoyEngine) -> None:
+        """
+        Args:
+            case_sets: the sets to enforce.
+            front: how Envoy enforces them.
+        """  # noqa: D205, D212 - the class says what it is
+        self._front = front
         self._exit = ExitStack()
         # Not pytest's tmp_path: the paths of Unix sockets must be short.
         self._directory = Path(tempfile.mkdtemp(prefix="stand-"))
@@ -85,7 +91,7 @@ class Stand:
         directory.mkdir()
         authority = CertificateAuthority(directory, now)
         sites = [site for site in self._sites.values() if _loads(site)]
-        engine = EnvoyEngine(sites, self.services.address, upstream, directory, authority)
+        engine = self._front(sites, self.services.address, upstream, directory, authority)
         self._exit.callback(engine.close)
         return engine
 

@@ -1,0 +1,45 @@
+import json
+
+from extauthz.lowering.address import TcpAddress
+from extauthz.lowering.compile import compile_native
+from extauthz.lowering.plan import make_plan
+from tests.policies import policy_set
+
+TEXT = """\
+version: 1
+name: shop
+providers:
+  corp:
+    issuer: https://issuer.example
+    audiences: [shop]
+    algorithms: [RS256]
+    jwks: {uri: https://issuer.example/jwks}
+routes:
+  - {name: a, path: /a, allow: [{name: y, authenticated: true}]}
+"""
+
+
+def compiled():
+    return compile_native(make_plan(policy_set(TEXT)), authorizer=TcpAddress("127.0.0.1", 9000))
+
+
+def test_the_files_are_arrays_of_filters_and_clusters_and_an_object_of_fields():
+    """As they are to be put into a configuration that exists."""
+    files = {name: json.loads(text) for name, text in compiled().items()}
+    assert sorted(files) == ["clusters.json", "hcm.json", "http_filters.json", "report.json"]
+    assert [c["name"] for c in files["clusters.json"]] == ["extauthz", "jwks_corp"]
+    assert "http_filters" not in files["hcm.json"]
+    assert files["hcm.json"]["normalize_path"] is True
+    assert isinstance(files["http_filters.json"], list)
+
+
+def test_the_access_log_names_the_native_policy():
+    """A request that never reached the authorizer has a line that leads back to the rule, too."""
+    hcm = json.loads(compiled()["hcm.json"])
+    fields = hcm["access_log"][0]["typed_config"]["log_format"]["json_format"]
+    assert {"native_caller", "native_policy", "native_route", "reason"} <= fields.keys()
+
+
+def test_the_same_set_gives_the_same_bytes():
+    """Whatever the order in which Python hashes."""
+    assert compiled() == compiled()

@@ -1,0 +1,63 @@
+import pytest
+
+from extauthz.errors import LoweringError
+from extauthz.lowering.plan import make_plan
+from extauthz.lowering.report import differences, refuse_residual, render_report, report_document
+from tests.policies import policy_set
+
+TEXT = """\
+version: 1
+name: shop
+providers:
+  corp:
+    issuer: https://issuer.example
+    audiences: [shop]
+    algorithms: [RS256]
+    jwks: {uri: https://issuer.example/jwks}
+routes:
+  - {name: a, path: /a, allow: [{name: x, when: "body.x == 1"}, {name: y, authenticated: true}]}
+"""
+NATIVE = TEXT.replace('{name: x, when: "body.x == 1"}, ', "")
+
+
+def plan(text=TEXT):
+    return make_plan(policy_set(text))
+
+
+def test_every_piece_is_reported_with_its_verdict_and_its_place():
+    """For programs."""
+    document = report_document(plan())
+    assert document["native_policies"] == ["allow_0000_a/a.allow.y/provider_corp"]
+    (residual,) = (item for item in document["items"] if item["verdict"] == "residual")
+    assert residual == {
+        "kind": "allow",
+        "id": "a.allow.x",
+        "verdict": "residual",
+        "place": "policy.yaml:10:33",
+        "reasons": ["it reads body"],
+    }
+    assert {item["kind"] for item in document["items"]} == {"allow", "provider", "route"}
+
+
+def test_the_report_reads_as_a_list():
+    """For people: what is native, what is not and why, what goes to the authorizer besides."""
+    text = "\n".join(render_report(plan()))
+    assert "1 native policies" in text
+    assert "  allow a.allow.y" in text
+    assert "  allow a.allow.x\n      it reads body" in text
+    assert "where Envoy itself differs:" in text
+
+
+def test_what_is_left_can_be_an_error():
+    """With every reason at its place."""
+    with pytest.raises(LoweringError) as caught:
+        refuse_residual(plan())
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.render() == "policy.yaml:10:33: EAZ1001 allow a.allow.x: it reads body"
+    refuse_residual(plan(NATIVE))
+
+
+def test_only_differences_that_the_set_can_come_to_are_listed():
+    """Fetched keys are Envoy's own; without providers there are no tokens."""
+    assert any("keys of corp" in text for text in differences(plan()))
+    assert differences(plan("version: 1\nroutes:\n  - {name: a, path: /a, public: true}\n")) == ()
