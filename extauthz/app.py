@@ -47,6 +47,7 @@ from extauthz.telemetry.failures import FailureReporter
 from extauthz.telemetry.logging import LogFormat, Logger, LogLevel, build_logger
 from extauthz.telemetry.metrics import ServiceMetrics
 from extauthz.telemetry.status import FailedLoad, KeySetState, KeySetStatus, ServedPolicy, ServiceStatus
+from extauthz.telemetry.tally import DecisionCounter, Tally
 
 _MAX_DECIDE_BYTES: Final = 8 * 1024 * 1024
 _STDOUT: Final = 1
@@ -73,12 +74,8 @@ class Service:
         self._fetch_failures: Counter[str] = Counter()
         self._status = ServiceStatus(read_key_sets=self._read_key_sets)
         self._decision_log: DecisionLog | None = None
-        self._metrics = ServiceMetrics(
-            self._status,
-            clock=time.time,
-            token_verifications=lambda: self._tokens.verifications,
-            decision_log_drops=lambda: self._decision_log.dropped if self._decision_log else 0,
-        )
+        self._counter = DecisionCounter()
+        self._metrics = ServiceMetrics(self._status, clock=time.time, tally=self._read_tally)
         self._running: AbstractAsyncContextManager[None] | None = None
         self.addresses: tuple[Address, ...] = ()
         """Where calls are answered; port 0 has become what the system chose."""
@@ -195,7 +192,7 @@ class Service:
         )
 
     def _build_observer(self) -> Observer:
-        count = self._metrics.observe
+        count = self._counter.observe
 
         def observe(answer: Answer, answerer: Answerer, seconds: float) -> None:
             count(answer.decision, seconds)
@@ -204,6 +201,12 @@ class Service:
                 log.record(answer, answerer.snapshot.revision if answerer.snapshot else "", seconds)
 
         return observe
+
+    def _read_tally(self) -> Tally:
+        tally = self._counter.tally
+        tally.token_verifications = self._tokens.verifications
+        tally.decision_log_drops = self._decision_log.dropped if self._decision_log else 0
+        return tally
 
     def _build_admin_server(self, admin_socket: ListeningSocket) -> HttpServer:
         settings = self._settings
@@ -241,7 +244,7 @@ class Service:
         refuse_unsound_providers(policy_set)
         snapshot = await asyncio.to_thread(build_snapshot, policy_set, self._key_sets, self._tokens)
         self._fetcher.reconfigure(policy_set.providers)
-        self._metrics.name_routes(route.name for route in policy_set.routes)
+        self._counter.routes.name(route.name for route in policy_set.routes)
         self._check.answerer = Answerer(snapshot, unavailable_as_error=self._settings.unavailable is Unavailable.ERROR)
         is_first = self._status.policy is None
         self._status.policy = ServedPolicy(policy_set, tuple(loaded.parsed.warnings), time.time())

@@ -1,77 +1,41 @@
-"""Metrics: plain numbers counted on the hot path, and turned into Prometheus families when somebody asks.
+"""Metrics: what the processes have counted, and the service's state, as Prometheus families when somebody asks.
 
-prometheus_client's own counters take a lock each; here only the event loop's thread counts, and a scrape reads what
-the dictionaries hold at that moment. INVARIANT: every label value comes from the policy or from a table of ours.
+prometheus_client's own counters take a lock each; here only event loops count, and a scrape reads what they hold at
+that moment. INVARIANT: every label value comes from the policy or from a table of ours.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from extauthz.model.decision import Decision, Reason
+from extauthz.model.decision import Reason
 from extauthz.telemetry.status import ServiceStatus
-
-MAX_ROUTE_LABELS: Final = 200
-OTHER_ROUTES: Final = "other"
-NO_ROUTE: Final = ""
-
-BUCKETS_SECONDS: Final = (5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25)
-"""Upper bounds of the latency histogram: most decisions take well under a millisecond, the deadline is 150 ms."""
+from extauthz.telemetry.tally import BUCKETS_SECONDS, Tally
 
 
 class ServiceMetrics(Collector):
-    """Counts decisions; everything else is read from where it is known."""
+    """Reads everything from where it is known."""
 
-    def __init__(
-        self,
-        status: ServiceStatus,
-        *,
-        clock: Callable[[], float],
-        token_verifications: Callable[[], int],
-        decision_log_drops: Callable[[], int],
-    ) -> None:
-        """Count from zero.
+    def __init__(self, status: ServiceStatus, *, clock: Callable[[], float], tally: Callable[[], Tally]) -> None:
+        """Expose what is known at each scrape.
 
         Args:
             status: the service's state.
             clock: seconds since the epoch.
-            token_verifications: tokens whose signature had to be verified since the start; the others were known.
-            decision_log_drops: decision records lost since the start.
+            tally: what all processes that answer have counted so far.
         """
         self._status = status
         self._clock = clock
-        self._token_verifications = token_verifications
-        self._decision_log_drops = decision_log_drops
-        self._decisions: dict[tuple[str, str, str], int] = {}
-        self._route_labels: dict[str | None, str] = {None: NO_ROUTE}
-        self._buckets = [0] * (len(BUCKETS_SECONDS) + 1)
-        self._seconds = 0.0
+        self._tally = tally
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
-
-    def name_routes(self, routes: Iterable[str]) -> None:
-        """Give routes labels of their own, in order, while there are any left. They are kept over reloads."""
-        for route in routes:
-            if len(self._route_labels) > MAX_ROUTE_LABELS:
-                return
-            self._route_labels.setdefault(route, route)
-
-    def observe(self, decision: Decision, seconds: float) -> None:
-        """Count one answer. The hot path."""
-        key = (decision.effect, decision.reason, self._route_labels.get(decision.route, OTHER_ROUTES))
-        decisions = self._decisions
-        decisions[key] = decisions.get(key, 0) + 1
-        self._buckets[bisect_left(BUCKETS_SECONDS, seconds)] += 1
-        self._seconds += seconds
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
@@ -79,35 +43,18 @@ class ServiceMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The families, as prometheus_client's registry asks for them."""
-        yield from self._decision_families()
+        tally = self._tally()
+        yield from _decision_families(tally)
         yield from self._policy_families()
         yield from self._key_set_families()
         yield CounterMetricFamily(
             "extauthz_token_verifications",
             "Tokens whose signature was verified; those known already are not counted.",
-            value=self._token_verifications(),
+            value=tally.token_verifications,
         )
         yield CounterMetricFamily(
-            "extauthz_decision_log_dropped", "Decisions that were not logged.", value=self._decision_log_drops()
+            "extauthz_decision_log_dropped", "Decisions that were not logged.", value=tally.decision_log_drops
         )
-
-    def _decision_families(self) -> Iterator[Metric]:
-        decisions = CounterMetricFamily("extauthz_decisions", "Answers given.", labels=["effect", "reason", "route"])
-        counted = self._decisions.copy()
-        for (effect, reason, route), count in sorted(counted.items()):
-            decisions.add_metric([str(effect), str(reason), route], count)
-        yield decisions
-        shed = sum(count for (_, reason, _), count in counted.items() if reason == Reason.OVERLOADED)
-        yield CounterMetricFamily("extauthz_shed", "Requests refused because too many waited.", value=shed)
-        latency = HistogramMetricFamily(
-            "extauthz_decision_seconds", "From the arrival of a call to the departure of its answer."
-        )
-        cumulated, buckets = 0, []
-        for bound, count in zip([*map(str, BUCKETS_SECONDS), "+Inf"], self._buckets.copy(), strict=True):
-            cumulated += count
-            buckets.append((bound, float(cumulated)))
-        latency.add_metric([], buckets=buckets, sum_value=self._seconds)
-        yield latency
 
     def _policy_families(self) -> Iterator[Metric]:
         policy = self._status.policy
@@ -146,3 +93,22 @@ class ServiceMetrics(Collector):
                 age.add_metric([provider], max(0.0, self._clock() - key_set.fetched_at))
         yield age
         yield failures
+
+
+def _decision_families(tally: Tally) -> Iterator[Metric]:
+    decisions = CounterMetricFamily("extauthz_decisions", "Answers given.", labels=["effect", "reason", "route"])
+    counted = tally.decisions.copy()
+    for (effect, reason, route), count in sorted(counted.items()):
+        decisions.add_metric([str(effect), str(reason), route], count)
+    yield decisions
+    shed = sum(count for (_, reason, _), count in counted.items() if reason == Reason.OVERLOADED)
+    yield CounterMetricFamily("extauthz_shed", "Requests refused because too many waited.", value=shed)
+    latency = HistogramMetricFamily(
+        "extauthz_decision_seconds", "From the arrival of a call to the departure of its answer."
+    )
+    cumulated, buckets = 0, []
+    for bound, count in zip([*map(str, BUCKETS_SECONDS), "+Inf"], tally.buckets, strict=True):
+        cumulated += count
+        buckets.append((bound, float(cumulated)))
+    latency.add_metric([], buckets=buckets, sum_value=tally.seconds)
+    yield latency

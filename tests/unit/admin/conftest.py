@@ -10,6 +10,7 @@ from extauthz.check.answer import Answerer
 from extauthz.model.source import Diagnostic, Severity, Span
 from extauthz.telemetry.metrics import ServiceMetrics
 from extauthz.telemetry.status import KeySetState, KeySetStatus, ServedPolicy, ServiceStatus
+from extauthz.telemetry.tally import DecisionCounter
 from tests.strategies import make_policy_set, make_route
 
 
@@ -23,9 +24,8 @@ class Listener:
         self.status = ServiceStatus(
             read_key_sets=lambda: self.key_sets, policy=ServedPolicy(policy_set, (warning,), loaded_at=1_800_000_000.0)
         )
-        self.metrics = ServiceMetrics(
-            self.status, clock=lambda: 1000.0, token_verifications=lambda: 0, decision_log_drops=lambda: 0
-        )
+        self.counter = DecisionCounter()
+        self.metrics = ServiceMetrics(self.status, clock=lambda: 1000.0, tally=lambda: self.counter.tally)
         self._answerer = Answerer(build_snapshot(policy_set, KeySets(), VerifiedTokens()))
         self.serves_api = True
         self.checks_host = True

@@ -1,0 +1,80 @@
+"""What one process counts: plain numbers, added up on the hot path, and added together over processes.
+
+INVARIANT: every label comes from the policy or from a table of ours, so the number of series is bounded.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from extauthz.model.decision import Decision
+
+MAX_ROUTE_LABELS: Final = 200
+OTHER_ROUTES: Final = "other"
+NO_ROUTE: Final = ""
+
+BUCKETS_SECONDS: Final = (5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25)
+"""Upper bounds of the latency histogram: most decisions take well under a millisecond, the deadline is 150 ms."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts since a process began."""
+
+    decisions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Answers by effect, reason and route label."""
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_SECONDS) + 1))
+    """Answers by latency: each bucket's own, the last is above all bounds."""
+    seconds: float = 0.0
+    """The latencies' sum."""
+    token_verifications: int = 0
+    """Tokens whose signature had to be verified; the others were known."""
+    decision_log_drops: int = 0
+    """Decision records that were lost."""
+
+    def add(self, other: Tally, routes: RouteLabels) -> None:
+        """Add what another process has counted; its routes are labelled anew, as it may have named others."""
+        for (effect, reason, route), count in other.decisions.items():
+            self.decisions[effect, reason, routes[route]] += count
+        self.buckets = [mine + theirs for mine, theirs in zip(self.buckets, other.buckets, strict=True)]
+        self.seconds += other.seconds
+        self.token_verifications += other.token_verifications
+        self.decision_log_drops += other.decision_log_drops
+
+
+class RouteLabels(dict[str | None, str]):
+    """A route's label, by its name: the routes of the policy have their own, over reloads; all others share one."""
+
+    def __init__(self) -> None:
+        super().__init__({None: NO_ROUTE, NO_ROUTE: NO_ROUTE})
+
+    def __missing__(self, route: str | None) -> str:
+        return OTHER_ROUTES
+
+    def name(self, routes: Iterable[str]) -> None:
+        """Give routes labels of their own, in order, while there are any left. They are kept over reloads."""
+        for route in routes:
+            if len(self) >= MAX_ROUTE_LABELS + 2:
+                return
+            self.setdefault(route, route)
+
+
+class DecisionCounter:
+    """Counts answers into `tally`. For one thread."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.routes = RouteLabels()
+
+    def observe(self, decision: Decision, seconds: float) -> None:
+        """Count one answer. The hot path."""
+        tally = self.tally
+        key = (decision.effect, decision.reason, self.routes[decision.route])
+        decisions = tally.decisions
+        decisions[key] = decisions.get(key, 0) + 1
+        tally.buckets[bisect_left(BUCKETS_SECONDS, seconds)] += 1
+        tally.seconds += seconds
