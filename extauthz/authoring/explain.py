@@ -7,21 +7,29 @@ decided already.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from extauthz.authn.authenticator import NeedKeySet
 from extauthz.authoring.describe import describe_condition, describe_having
 from extauthz.authoring.nearest import Miss, Nobody, nearest_misses
 from extauthz.authoring.route_choice import PassedOver, passed_over
+from extauthz.authoring.steps import Steps, take_steps
 from extauthz.authorizer import CompiledRoute, Snapshot
-from extauthz.errors import DecidedError, RequestError
 from extauthz.languages.cel import CelCondition
 from extauthz.languages.cel_parts import PartResult, parts_of
-from extauthz.model.access import ANONYMOUS, AccessRequest, Facts, Principal
+from extauthz.model.access import AccessRequest, Facts, Principal
 from extauthz.model.decision import Decision, Effect, Outcome, Reason
-from extauthz.model.policy import Authentication, Binding, Condition, ConditionKey, Route, Rule, RuleKind, When
-from extauthz.pdp.canonical import Segments, canonical_host
+from extauthz.model.policy import (
+    Authentication,
+    Binding,
+    Condition,
+    ConditionKey,
+    PolicySet,
+    Route,
+    Rule,
+    RuleKind,
+    When,
+)
 from extauthz.pdp.evaluate import CompiledRule, compile_condition
 from extauthz.pdp.roles import binds
 from extauthz.pdp.upstream import UpstreamHeaderInvalidError
@@ -104,164 +112,86 @@ def explain(
         now: seconds since the epoch.
         principal: who was assumed to ask, instead of whom the credentials prove.
     """
-    return _Explainer(request, decision, snapshot, now, principal).explain()
+    preflight = decision.reason is Reason.PREFLIGHT
+    method = request.header_values("access-control-request-method")[0] if preflight else request.method
+    steps = take_steps(request, snapshot, now, principal, method=method)
+    facts = None if preflight else steps.facts()
+    compiled, route = steps.compiled, steps.compiled.route if steps.compiled is not None else None
+    routes = snapshot.policy_set.routes
+    others = (
+        passed_over(routes, steps.host, steps.segments, method, route)
+        if steps.host is not None and steps.segments is not None
+        else ()
+    )
+    seen = _Seen(facts, compiled, snapshot) if facts is not None and compiled is not None else None
+    reached = seen if steps.reach_rules else None
+    return Explanation(
+        decision=decision,
+        path=steps.path,
+        host=steps.host,
+        refusal="" if preflight else steps.refusal,
+        route=route,
+        passed_over=others,
+        variables=steps.variables,
+        caller=None if preflight else steps.caller,
+        roles=tuple(sorted(reached.facts.roles.held)) if reached else (),
+        errored_roles=tuple(sorted(reached.facts.roles.errored)) if reached else (),
+        bindings=tuple(reached.bindings()) if reached else (),
+        rules=tuple(reached.rules()) if reached else (),
+        law=_law(decision.reason, seen),
+        misses=seen.misses(decision, steps) if seen else (),
+    )
 
 
-@dataclass(slots=True)
-class _Explainer:
-    request: AccessRequest
-    decision: Decision
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The rules of a route on one request."""
+
+    facts: Facts
+    compiled: CompiledRoute
     snapshot: Snapshot
-    now: float
-    principal: Principal | None
-    path: str | None = None
-    host: str | None = None
-    refusal: str = ""
-    compiled: CompiledRoute | None = None
-    routes: tuple[PassedOver, ...] = ()
-    variables: tuple[tuple[str, str], ...] = ()
 
-    def explain(self) -> Explanation:
-        segments = self._read()
-        if segments is None or self.host is None:
-            return self._explanation(None, None)
-        method = self.request.method
-        if self.decision.reason is Reason.PREFLIGHT:
-            method = self.request.header_values("access-control-request-method")[0]
-        self._find_route(self.host, segments, method)
-        if self.decision.reason is Reason.PREFLIGHT:
-            return self._explanation(None, None)
-        caller = self._authenticate()
-        facts = self._facts(caller or ANONYMOUS, self.host) if self.compiled is not None else None
-        return self._explanation(caller, facts)
+    def rules(self) -> Iterator[RuleFinding]:
+        route = self.compiled.route
+        for rule in (*route.deny, *route.require, *route.allow):
+            outcome = rule_outcome(rule, self.facts, self.snapshot.policy_set)
+            yield RuleFinding(rule, outcome, tuple(self._condition(condition) for condition in rule.conditions))
 
-    def _read(self) -> Segments | None:
-        try:
-            segments = self.snapshot.paths.read(self.request.target)
-            self.path = "/" + "/".join(segments)
-            self.host = canonical_host(self.request.host)
-        except RequestError as error:
-            self.refusal = str(error)
-            return None
-        return segments
-
-    def _find_route(self, host: str, segments: Segments, method: str) -> None:
-        owner, captured = self.snapshot.routes.find(host, segments) or (None, ())
-        self.compiled = owner.for_method(method) if owner is not None else None
-        route = self.compiled.route if self.compiled is not None else None
-        self.routes = passed_over(self.snapshot.policy_set.routes, host, segments, method, route)
-        if self.compiled is not None:
-            # An unnamed `**` is captured too.
-            self.variables = tuple(zip(self.compiled.variables, captured, strict=False))
-
-    def _authenticate(self) -> Principal | None:
-        authenticator = self.snapshot.unowned if self.compiled is None else self.compiled.authenticator
-        if authenticator is None:
-            return ANONYMOUS
-        if self.principal is not None:
-            return self.principal
-        try:
-            caller = authenticator.authenticate(self.request, self.now)
-        except DecidedError as error:
-            self.refusal = str(error)
-            return None
-        if isinstance(caller, NeedKeySet):
-            self.refusal = f"the keys of provider {caller.provider.name} are not at hand"
-            return None
-        return caller
-
-    def _facts(self, caller: Principal, host: str) -> Facts:
-        compiled = self.compiled
-        if compiled is None or self.path is None:
-            raise ValueError("no rule is reached without a route")
-        return Facts(
-            request=self.request,
-            host=host,
-            path=self.path,
-            path_variables=dict(self.variables),
-            principal=caller,
-            now=self.now,
-            resolve_roles=compiled.resolve_roles,
-        )
-
-    def _explanation(self, caller: Principal | None, facts: Facts | None) -> Explanation:
-        reached = facts is not None and self._rules_are_reached(caller)
-        roles = facts.roles if facts is not None and reached else None
-        return Explanation(
-            decision=self.decision,
-            path=self.path,
-            host=self.host,
-            refusal=self.refusal,
-            route=self.compiled.route if self.compiled is not None else None,
-            passed_over=self.routes,
-            variables=self.variables,
-            caller=caller,
-            roles=tuple(sorted(roles.held)) if roles else (),
-            errored_roles=tuple(sorted(roles.errored)) if roles else (),
-            bindings=tuple(self._bindings(facts)) if facts is not None and reached else (),
-            rules=tuple(self._rules(facts)) if facts is not None and reached else (),
-            law=self._law(facts),
-            misses=self._misses(caller, facts),
-        )
-
-    def _rules_are_reached(self, caller: Principal | None) -> bool:
-        required = self.compiled is not None and self.compiled.route.authentication is Authentication.REQUIRED
-        return caller is not None and (caller.authenticated or not required)
-
-    # --- Rules ---
-
-    def _rules(self, facts: Facts) -> Iterable[RuleFinding]:
-        route = self.compiled.route if self.compiled is not None else None
-        for rule in (*route.deny, *route.require, *route.allow) if route is not None else ():
-            outcome = CompiledRule(rule, self.snapshot.policy_set).verdict(facts).outcome
-            if rule.kind is RuleKind.REQUIRE:
-                outcome = _NEGATED[outcome]
-            conditions = tuple(self._condition(condition, facts) for condition in rule.conditions)
-            yield RuleFinding(rule, outcome, conditions)
-
-    def _condition(self, condition: ConditionKey, facts: Facts) -> ConditionFinding:
+    def _condition(self, condition: ConditionKey) -> ConditionFinding:
         policy_set = self.snapshot.policy_set
         return ConditionFinding(
             describe_condition(condition),
-            compile_condition(condition, policy_set)(facts),
-            describe_having(condition, facts, policy_set),
-            _parts(condition.condition, facts) if isinstance(condition, When) else None,
+            compile_condition(condition, policy_set)(self.facts),
+            describe_having(condition, self.facts, policy_set),
+            _parts(condition.condition, self.facts) if isinstance(condition, When) else None,
         )
 
-    def _bindings(self, facts: Facts) -> Iterable[BindingFinding]:
-        authentication = self.compiled.route.authentication if self.compiled is not None else Authentication.REQUIRED
+    def bindings(self) -> Iterator[BindingFinding]:
         policy_set = self.snapshot.policy_set
         for binding in policy_set.bindings:
-            is_subject = any(binds(s, facts, authentication, policy_set.trust_domains) for s in binding.subjects)
-            outcome = Outcome.SATISFIED if is_subject else Outcome.UNSATISFIED
-            if is_subject and binding.when is not None:
-                outcome = binding.when.evaluate(facts)
-            parts = _parts(binding.when, facts) if is_subject and binding.when is not None else None
+            is_subject, outcome = binding_outcome(binding, self.facts, self.compiled.route, policy_set)
+            parts = _parts(binding.when, self.facts) if is_subject and binding.when is not None else None
             yield BindingFinding(binding, is_subject, outcome, parts)
 
-    # --- What follows ---
-
-    def _law(self, facts: Facts | None) -> str:
-        reason = self.decision.reason
-        if reason is Reason.UPSTREAM_HEADER_INVALID and facts is not None and self.compiled is not None:
-            try:
-                self.compiled.upstream.render(facts)
-            except UpstreamHeaderInvalidError as error:
-                return f"{_LAWS[reason]}: {error}"
-        if reason is Reason.CREDENTIAL_MISSING and not self._authentication_is_optional():
-            return "a credential is required, and none is presented"
-        return _LAWS.get(reason, f"the request is refused before any rule: {reason}")
-
-    def _authentication_is_optional(self) -> bool:
-        return self.compiled is not None and self.compiled.route.authentication is Authentication.OPTIONAL
-
-    def _misses(self, caller: Principal | None, facts: Facts | None) -> tuple[Miss, ...]:
-        if facts is None or self.compiled is None or self.decision.effect is Effect.ALLOW:
+    def misses(self, decision: Decision, steps: Steps) -> tuple[Miss, ...]:
+        if decision.effect is Effect.ALLOW or decision.reason is Reason.UPSTREAM_HEADER_INVALID:
             return ()
-        if self.decision.reason is Reason.UPSTREAM_HEADER_INVALID:
-            return ()
-        nobody = Nobody(self.refusal) if caller is None else Nobody("") if not caller.authenticated else None
-        return nearest_misses(facts, self.compiled.route, self.snapshot, nobody)
+        known = steps.caller is not None and steps.caller.authenticated
+        return nearest_misses(self.facts, self.compiled.route, self.snapshot, None if known else Nobody(steps.refusal))
+
+
+def rule_outcome(rule: Rule, facts: Facts, policy_set: PolicySet) -> Outcome:
+    """Whether what the rule says holds, also of a `require`."""
+    outcome = CompiledRule(rule, policy_set).verdict(facts).outcome
+    return _NEGATED[outcome] if rule.kind is RuleKind.REQUIRE else outcome
+
+
+def binding_outcome(binding: Binding, facts: Facts, route: Route, policy_set: PolicySet) -> tuple[bool, Outcome]:
+    """Whether the caller, or the workload, is one of those bound, and whether the binding gives its role."""
+    is_subject = any(binds(s, facts, route.authentication, policy_set.trust_domains) for s in binding.subjects)
+    if is_subject and binding.when is not None:
+        return True, binding.when.evaluate(facts)
+    return is_subject, Outcome.SATISFIED if is_subject else Outcome.UNSATISFIED
 
 
 _NEGATED = {
@@ -283,6 +213,19 @@ _LAWS = {
     Reason.CREDENTIAL_MISSING: "nobody is authenticated, and nothing allows the anonymous",
     Reason.UPSTREAM_HEADER_INVALID: "an allow holds, but a header for the upstream cannot be set faithfully",
 }
+
+
+def _law(reason: Reason, seen: _Seen | None) -> str:
+    if reason is Reason.CREDENTIAL_MISSING and (
+        seen is None or seen.compiled.route.authentication is not Authentication.OPTIONAL
+    ):
+        return "a credential is required, and none is presented"
+    if reason is Reason.UPSTREAM_HEADER_INVALID and seen is not None:
+        try:
+            seen.compiled.upstream.render(seen.facts)
+        except UpstreamHeaderInvalidError as error:
+            return f"{_LAWS[reason]}: {error}"
+    return _LAWS.get(reason, f"the request is refused before any rule: {reason}")
 
 
 def _parts(condition: Condition, facts: Facts) -> PartResult | None:

@@ -25,6 +25,12 @@ COMMANDS = {
     "policy-test/errors.txt": (3, "policy test set.yaml broken_test.yaml"),
     "policy-test/failures.txt": (2, "policy test set.yaml failing_test.yaml"),
     "policy-test/junit.txt": (2, "policy test set.yaml failing_test.yaml --run 'refund: c*' --format junit"),
+    "policy-coverage/text.txt": (0, f"policy coverage {SET} partial_test.yaml"),
+    "policy-coverage/source.txt": (0, f"policy coverage {SET} partial_test.yaml --format source"),
+    "policy-coverage/lcov.txt": (
+        2,
+        f"policy coverage {SET} partial_test.yaml --format lcov --fail-under 80 --kind rule",
+    ),
     "policy-explain/allowed.txt": (0, f"policy explain {SET} --path /orders/7 --claims '{CAROL}' {AT}"),
     "policy-explain/missed.txt": (2, f"policy explain {SET} --path /orders/8 --claims '{CAROL}' {AT}"),
     "policy-explain/denied.txt": (2, f"policy explain {SET} --path /stores/berlin/stock --claims '{EVE}' {AT}"),
