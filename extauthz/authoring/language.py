@@ -174,3 +174,15 @@ class SuiteText(Record):
 
 
 SUITE = RecordOf(lambda: SuiteText, ignores_extensions=True)
+
+
+def suite_schema() -> JsonSchema:
+    """The JSON Schema (2020-12) of one test file, self-contained, with descriptions, for editors."""
+    definitions: Definitions = {}
+    reference = SUITE.schema(definitions)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "extauthz policy tests",
+        **reference,
+        "$defs": dict(sorted(definitions.items())),
+    }

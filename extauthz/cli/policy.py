@@ -45,11 +45,14 @@ def validate(
 
 
 @policy_app.command("schema")
-def schema() -> None:
+def schema(
+    tests: Annotated[bool, typer.Option("--tests", help="Of test files (*_test.yaml), not of policy files.")] = False,
+) -> None:
     """Print the JSON Schema of policy files, for editors (`# yaml-language-server: $schema=...`)."""
+    from extauthz.authoring.language import suite_schema
     from extauthz.languages.policy_yaml import policy_schema
 
-    print_json(policy_schema())
+    print_json(suite_schema() if tests else policy_schema())
 
 
 def _report(diagnostics: Sequence[Diagnostic], policy_set: PolicySet | None, output: OutputFormat) -> None:

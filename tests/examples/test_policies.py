@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from extauthz.authoring.language import suite_schema
 from extauthz.cli import run
 from extauthz.languages.policy_yaml import policy_schema
 from extauthz.sources.policy_files import load
@@ -15,6 +16,7 @@ from extauthz.sources.policy_files import load
 ROOT = Path(__file__).parent.parent.parent
 SETS = sorted(path.parent.name for path in (ROOT / "policies").glob("*/policy.yaml"))
 FIRST_LINE = "# yaml-language-server: $schema=../schema.json"
+FIRST_LINE_OF_TESTS = "# yaml-language-server: $schema=../test.schema.json"
 
 
 @pytest.fixture(autouse=True)
@@ -46,12 +48,14 @@ def test_set_is_valid(name):
 def test_set_names_its_schema(name):
     """Editors find the schema by the first line."""
     for file in Path("policies", name).glob("policy*.yaml"):
-        assert file.read_text(encoding="utf-8").splitlines()[0] == FIRST_LINE
+        first = FIRST_LINE_OF_TESTS if file.stem.endswith("_test") else FIRST_LINE
+        assert file.read_text(encoding="utf-8").splitlines()[0] == first
 
 
 def test_schema_is_the_languages():
     """policies/schema.json is what `extauthz policy schema` prints: run it again after a change of the language."""
     assert json.loads(Path("policies/schema.json").read_text(encoding="utf-8")) == policy_schema()
+    assert json.loads(Path("policies/test.schema.json").read_text(encoding="utf-8")) == suite_schema()
 
 
 @pytest.mark.parametrize("name", [name for name in SETS if name != "shop"])

@@ -135,3 +135,11 @@ def test_usage_errors_are_wrong_input(capsys, arguments):
     """A missing path and an unknown format are exit 3, as all wrong input."""
     assert run(arguments) == EXIT_WRONG_INPUT
     assert "Try 'extauthz policy validate --help'." in capsys.readouterr().err
+
+
+def test_schema_of_tests_is_another(capsys):
+    """Editors check test files, too."""
+    assert run(["policy", "schema", "--tests"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["title"] == "extauthz policy tests"
+    assert document["$defs"]["CaseText"]["required"] == ["name", "request", "expect"]
