@@ -21,13 +21,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import get_args
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from jwt.algorithms import AllowedPublicKeys
 
 from extauthz.errors import ConfigurationError
@@ -79,6 +81,15 @@ class Key:
     """What it fits: its type and curve, and its `alg` if it has one (RFC 8725 section 3.1: one key, one algorithm)."""
     material: AllowedPublicKeys | bytes = field(repr=False)
 
+    def __reduce__(
+        self,
+    ) -> tuple[Callable[[str | None, tuple[str, ...], bytes], Key], tuple[str | None, tuple[str, ...], bytes]]:
+        """To another process of ours: the library's keys do not pickle, their DER form does."""
+        if isinstance(self.material, bytes):
+            return Key, (self.kid, self.algorithms, self.material)
+        der = self.material.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return _key_from_der, (self.kid, self.algorithms, der)
+
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
@@ -110,6 +121,20 @@ class Phase(StrEnum):
     STALE = "stale"
     REFRESHING = "refreshing"
     COOLING = "cooling"
+
+
+@dataclass(frozen=True, slots=True)
+class KeySetStanding:
+    """A `KeySetState` at a moment, to be adopted by a state of another process; times are epoch seconds."""
+
+    key_set: KeySet | None
+    fetched_at: float
+    refresh_at: float
+    usable_until: float
+    attempted_at: float
+    retry_at: float
+    failures: int
+    absent: Mapping[str | None, float]
 
 
 class KeySetState:
@@ -149,6 +174,31 @@ class KeySetState:
         state.key_set = key_set
         state.refresh_at = state._usable_until = state._retry_at = math.inf
         return state
+
+    def standing(self) -> KeySetStanding:
+        """What another process needs to know to serve the same keys."""
+        return KeySetStanding(
+            key_set=self.key_set,
+            fetched_at=self.fetched_at,
+            refresh_at=self.refresh_at,
+            usable_until=self._usable_until,
+            attempted_at=self._attempted_at,
+            retry_at=self._retry_at,
+            failures=self.failures,
+            absent=dict(self._absent),
+        )
+
+    def adopt(self, standing: KeySetStanding) -> None:
+        """Stand as the state of the process that fetches does; an equal set keeps the old object."""
+        if self.key_set is None or standing.key_set is None or self.key_set.version != standing.key_set.version:
+            self.key_set = standing.key_set
+        self.fetched_at = standing.fetched_at
+        self.refresh_at = standing.refresh_at
+        self._usable_until = standing.usable_until
+        self._attempted_at = standing.attempted_at
+        self._retry_at = standing.retry_at
+        self.failures = standing.failures
+        self._absent = dict(standing.absent)
 
     def usable(self, now: float) -> KeySet | None:
         """The keys that may be served."""
@@ -263,6 +313,12 @@ def parse_key_set(document: Mapping[str, JsonValue]) -> KeySet:
         raise KeySetRefusedError("; ".join(["has no key that signatures could be verified with", *refused]))
     canonical = json.dumps(entries, sort_keys=True, default=_plain).encode()
     return KeySet(tuple(keys), hashlib.sha256(canonical).digest(), tuple(refused))
+
+
+def _key_from_der(kid: str | None, algorithms: tuple[str, ...], der: bytes) -> Key:
+    public = load_der_public_key(der)
+    assert isinstance(public, get_args(AllowedPublicKeys))  # noqa: S101 - it was taken from such a key
+    return Key(kid, algorithms, public)
 
 
 def secret_key_set(secret: bytes, algorithms: Sequence[str]) -> KeySet:

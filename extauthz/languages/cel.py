@@ -94,6 +94,10 @@ class CelCondition:
     def __repr__(self) -> str:
         return f"CelCondition({self.text!r})"
 
+    def __reduce__(self) -> tuple[Callable[[str, Span, bytes], CelCondition], tuple[str, Span, bytes]]:
+        """To another process of ours: the library's programs do not pickle, the checked expression does."""
+        return _received, (self.text, self.span, self.checked)
+
 
 class CelCompiler:
     """Compiles the conditions of one policy set; variables are compiled alone, then inlined."""
@@ -134,24 +138,7 @@ class CelCompiler:
         type_, checked = self._check(text)
         if type_ != _BOOL:
             raise CelError([_not_bool(text, type_, is_path=chain(checked.expr) is not None)])
-        guards = guards_of(checked.expr)
-        serialized = checked.SerializeToString(deterministic=True)
-        slots = Slots()
-        place_slots(checked, slots)
-        program = _program(checked)
-        _warm_up(program)
-        return CelCondition(
-            text=text,
-            span=span,
-            reads=frozenset(read.path for read in slots.names),
-            checked=serialized,
-            _guards=guards,
-            _program=program,
-            _loads=tuple(
-                (name, load_presence(read.path) if read.presence else load_value(read.path))
-                for read, name in slots.names.items()
-            ),
-        )
+        return _condition(text, span, checked)
 
     def _check(self, text: str) -> tuple[Any, CheckedExpr]:
         """The text's type, and the checked expression with its variables inlined."""
@@ -186,6 +173,34 @@ class CelCompiler:
     def _fails(self, constant: str) -> bool:
         """Whether a constant expression is an error."""
         return bool(self._environment.compile(constant).eval(data={}).type() == _ERROR)
+
+
+def _condition(text: str, span: Span, checked: CheckedExpr) -> CelCondition:
+    """The condition that a checked expression is; its reads become slots."""
+    guards = guards_of(checked.expr)
+    serialized = checked.SerializeToString(deterministic=True)
+    slots = Slots()
+    place_slots(checked, slots)
+    program = _program(checked)
+    _warm_up(program)
+    return CelCondition(
+        text=text,
+        span=span,
+        reads=frozenset(read.path for read in slots.names),
+        checked=serialized,
+        _guards=guards,
+        _program=program,
+        _loads=tuple(
+            (name, load_presence(read.path) if read.presence else load_value(read.path))
+            for read, name in slots.names.items()
+        ),
+    )
+
+
+def _received(text: str, span: Span, checked: bytes) -> CelCondition:
+    """A condition that another process of ours has compiled."""
+    _provide_time_zones()
+    return _condition(text, span, CheckedExpr.FromString(checked))
 
 
 def _not_bool(text: str, type_: Any, *, is_path: bool) -> CelFinding:

@@ -1,4 +1,5 @@
 import math
+import pickle
 
 import jwt
 import pytest
@@ -363,3 +364,51 @@ def test_fixed_keys_are_never_fetched():
     for now in (0.0, T, 1e12):
         assert (state.phase(now), state.usable(now), state.may_fetch("a", now)) == (Phase.FRESH, OLD, False)
     assert state.next_fetch_at(T) == math.inf
+
+
+@pytest.mark.parametrize("entry", [RSA, EC, edwards(ed25519.Ed25519PrivateKey), edwards(ed448.Ed448PrivateKey)])
+def test_a_key_set_survives_the_way_to_another_process(entry):
+    """The same keys under the same version."""
+    key_set = parse_key_set({"keys": [entry]})
+    received = pickle.loads(pickle.dumps(key_set))
+    assert received == key_set
+
+
+def test_a_shared_secret_survives_the_way_too():
+    """Bytes as they are."""
+    key_set = secret_key_set(b"s" * 32, ["HS256"])
+    assert pickle.loads(pickle.dumps(key_set)) == key_set
+
+
+def test_a_state_that_adopts_a_standing_serves_as_the_other_does():
+    """What is usable until when, which fetches may be asked for, and what is known to be absent."""
+    fetching, serving = KeySetState(), KeySetState()
+    fetching.begin(T)
+    fetching.fetched(parse_key_set(jwks(CORP)), T, 60.0)
+    fetching.remember_absent("invented", T)
+    serving.adopt(pickle.loads(pickle.dumps(fetching.standing())))
+    assert serving.usable(T) == fetching.usable(T)
+    for now in (T, T + UNKNOWN_KID_INTERVAL_SECONDS, T + 60.0, T + 60.0 + STALE_LIMIT_SECONDS):
+        assert (serving.usable(now) is None) == (fetching.usable(now) is None)
+        assert serving.phase(now) is fetching.phase(now)
+        for kid in ("invented", "other", None):
+            assert serving.may_fetch(kid, now) == fetching.may_fetch(kid, now)
+    fetching.failed("gone", T + 61.0, 30.0)
+    serving.adopt(fetching.standing())
+    assert serving.phase(T + 62.0) is Phase.COOLING
+    assert serving.failures == 1
+
+
+def test_a_state_that_adopts_equal_keys_keeps_the_object():
+    """What was derived from it stays valid; other keys, or none, replace it."""
+    fetching, serving = KeySetState(), KeySetState()
+    fetching.fetched(parse_key_set(jwks(CORP)), T, 60.0)
+    serving.adopt(pickle.loads(pickle.dumps(fetching.standing())))
+    before = serving.key_set
+    serving.adopt(pickle.loads(pickle.dumps(fetching.standing())))
+    assert serving.key_set is before
+    fetching.fetched(parse_key_set(jwks(OTHER)), T, 60.0)
+    serving.adopt(fetching.standing())
+    assert serving.key_set is fetching.key_set
+    serving.adopt(KeySetState().standing())
+    assert serving.key_set is None

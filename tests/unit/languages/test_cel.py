@@ -1,5 +1,6 @@
 import math
 import os
+import pickle
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,6 +51,20 @@ def test_a_condition_is_what_the_model_wants():
     assert condition.text.startswith("request.method")
     assert condition.reads == {("request.method",), ("path", "order_id"), ("claims", "orders"), ("claims", "a", "b")}
     assert repr(condition) == f"CelCondition({condition.text!r})"
+
+
+def test_a_condition_survives_the_way_to_another_process():
+    """It decides the same there, its variables included, and reads the same."""
+    compiler = CelCompiler()
+    compiler.define_variable("own", "path.order_id in claims.orders")
+    condition = compiler.compile("variables.own && has(claims.a)", SPAN)
+    received = pickle.loads(pickle.dumps(condition))
+    assert (received.text, received.span, received.reads) == (condition.text, SPAN, condition.reads)
+    assert (received.checked, received.unguarded) == (condition.checked, condition.unguarded)
+    known: list[dict[str, JsonValue]] = [{"orders": ["7"], "a": 1}, {"orders": ["7"]}, {"orders": []}, {}]
+    for claims in known:
+        facts = with_claims(claims, order_id="7")
+        assert received.evaluate(facts) is condition.evaluate(facts)
 
 
 def test_a_condition_is_decided_by_the_facts():
