@@ -8,7 +8,6 @@ in flight, stop.
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -24,17 +23,15 @@ import uvloop
 
 from extauthz import __version__
 from extauthz.admin.application import build_admin
-from extauthz.authn.authenticator import KeySets, VerifiedTokens
+from extauthz.authn.authenticator import KeySets
 from extauthz.authn.keyset import Phase
 from extauthz.authn.provider import check_provider_keys
-from extauthz.authorizer import build_snapshot
-from extauthz.check.answer import Answer, Answerer
 from extauthz.errors import ConfigurationError, EnvironmentUnfitError, ExtAuthzError
 from extauthz.lowering.address import Address, TcpAddress
 from extauthz.model.policy import PolicySet
-from extauthz.server.admission import Admission
 from extauthz.server.asgi import GrpcApplication
-from extauthz.server.check_method import CHECK_PATH, CheckLimits, CheckMethod, Observer
+from extauthz.server.check_method import CHECK_PATH, CheckLimits
+from extauthz.server.decider import Decider, DeciderSettings
 from extauthz.server.health import Health
 from extauthz.server.http_server import HttpServer, grpc_config, private_config
 from extauthz.server.sockets import ListeningSocket, listen_all
@@ -47,7 +44,7 @@ from extauthz.telemetry.failures import FailureReporter
 from extauthz.telemetry.logging import LogFormat, Logger, LogLevel, build_logger
 from extauthz.telemetry.metrics import ServiceMetrics
 from extauthz.telemetry.status import FailedLoad, KeySetState, KeySetStatus, ServedPolicy, ServiceStatus
-from extauthz.telemetry.tally import DecisionCounter, Tally
+from extauthz.telemetry.tally import Tally
 
 _MAX_DECIDE_BYTES: Final = 8 * 1024 * 1024
 _STDOUT: Final = 1
@@ -70,11 +67,8 @@ class Service:
             sys.stderr, log_format=LogFormat(settings.log_format), level=LogLevel(settings.log_level)
         )
         self._key_sets = KeySets()
-        self._tokens = VerifiedTokens()
         self._fetch_failures: Counter[str] = Counter()
         self._status = ServiceStatus(read_key_sets=self._read_key_sets)
-        self._decision_log: DecisionLog | None = None
-        self._counter = DecisionCounter()
         self._metrics = ServiceMetrics(self._status, clock=time.time, tally=self._read_tally)
         self._running: AbstractAsyncContextManager[None] | None = None
         self.addresses: tuple[Address, ...] = ()
@@ -119,7 +113,7 @@ class Service:
             on_event=self._on_key_set_event,
             clock=time.time,
         )
-        self._check = self._build_check()
+        self._decider = self._build_decider()
         await self._deploy(loaded)
         self._watcher = PolicyWatcher(
             settings.paths,
@@ -134,7 +128,7 @@ class Service:
                 stack.callback(each.close)
             self.addresses = tuple(each.address for each in sockets)
             self.admin_address = admin_socket.address
-            self._decision_log = self._open_decision_log()
+            self._decider.log = self._open_decision_log()
             async with self._served(sockets, admin_socket):
                 yield
 
@@ -142,7 +136,7 @@ class Service:
     async def _served(self, sockets: Sequence[ListeningSocket], admin_socket: ListeningSocket) -> AsyncIterator[None]:
         """All tasks of the service, around the block."""
         grpc_server = HttpServer(
-            GrpcApplication({CHECK_PATH: self._check, **Health(lambda: self._status.is_ready).methods}),
+            GrpcApplication({CHECK_PATH: self._decider.check, **Health(lambda: self._status.is_ready).methods}),
             sockets,
             grpc_config(drain_timeout_seconds=self._settings.drain_timeout_seconds),
         )
@@ -150,8 +144,8 @@ class Service:
         failure: Exception | None = None
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(self._watcher.run()), tasks.create_task(self._fetcher.run())]
-            if self._decision_log is not None:
-                background.append(tasks.create_task(self._decision_log.run()))
+            if self._decider.log is not None:
+                background.append(tasks.create_task(self._decider.log.run()))
             serving = [tasks.create_task(self._serve(server)) for server in (grpc_server, admin_server)]
             try:
                 await grpc_server.started()
@@ -177,43 +171,27 @@ class Service:
                 raise
             self._logger.warning("drain_incomplete", problem=str(error))
 
-    def _build_check(self) -> CheckMethod:
+    def _build_decider(self) -> Decider:
         settings = self._settings
         limits = CheckLimits(deadline_seconds=settings.deadline_ms / 1000, capacity=settings.max_waiting)
-        return CheckMethod(
-            Answerer(None),
+        return Decider(
+            DeciderSettings(limits, unavailable_as_error=settings.unavailable is Unavailable.ERROR),
+            key_sets=self._key_sets,
             fetch=self._fetcher.fetch,
-            observe=self._build_observer(),
             on_failure=FailureReporter(self._logger),
-            admission=Admission(asyncio.get_running_loop(), capacity=settings.max_waiting, monotonic=time.perf_counter),
-            limits=limits,
             clock=time.time,
             monotonic=time.perf_counter,
         )
 
-    def _build_observer(self) -> Observer:
-        count = self._counter.observe
-
-        def observe(answer: Answer, answerer: Answerer, seconds: float) -> None:
-            count(answer.decision, seconds)
-            log = self._decision_log
-            if log is not None:
-                log.record(answer, answerer.snapshot.revision if answerer.snapshot else "", seconds)
-
-        return observe
-
     def _read_tally(self) -> Tally:
-        tally = self._counter.tally
-        tally.token_verifications = self._tokens.verifications
-        tally.decision_log_drops = self._decision_log.dropped if self._decision_log else 0
-        return tally
+        return self._decider.read_tally()
 
     def _build_admin_server(self, admin_socket: ListeningSocket) -> HttpServer:
         settings = self._settings
         application = build_admin(
             self._status,
             self._metrics,
-            self._check.decide,
+            self._decider.check.decide,
             serves_api=settings.admin_api,
             checks_host=isinstance(settings.admin, TcpAddress) and is_private(settings.admin),
         )
@@ -242,14 +220,11 @@ class Service:
         """
         policy_set = loaded.parsed.policy_set
         refuse_unsound_providers(policy_set)
-        snapshot = await asyncio.to_thread(build_snapshot, policy_set, self._key_sets, self._tokens)
+        snapshot = await asyncio.to_thread(self._decider.prepare, policy_set)
         self._fetcher.reconfigure(policy_set.providers)
-        self._counter.routes.name(route.name for route in policy_set.routes)
-        self._check.answerer = Answerer(snapshot, unavailable_as_error=self._settings.unavailable is Unavailable.ERROR)
-        is_first = self._status.policy is None
+        self._decider.put_into_force(snapshot)
         self._status.policy = ServedPolicy(policy_set, tuple(loaded.parsed.warnings), time.time())
         self._status.failed_load = None
-        settle_heap(collects=is_first)
         self._logger.info(
             "policy_loaded", name=policy_set.name, revision=policy_set.revision, routes=len(policy_set.routes)
         )
@@ -301,18 +276,6 @@ def key_set_state(phase: Phase, *, usable: bool) -> KeySetState:
     if not usable:
         return KeySetState.MISSING
     return KeySetState.STALE if phase in {Phase.STALE, Phase.COOLING} else KeySetState.CURRENT
-
-
-def settle_heap(*, collects: bool) -> None:
-    """Take a policy set out of the garbage collector's sight: it stays, and scanning it delays requests.
-
-    Args:
-        collects: clear away first what loading left, which takes a fifth of a second for a large set. Not while
-            requests wait: sets hold no cycles (measured), so a replaced one goes by itself, frozen or not.
-    """
-    if collects:
-        gc.collect()
-    gc.freeze()
 
 
 def _open_sink(where: str) -> Sink:

@@ -14,7 +14,7 @@ import pytest
 from envoy.service.auth.v3 import external_auth_pb2
 from grpc_health.v1 import health_pb2
 
-from extauthz.app import Service, key_set_state, ready_line, refuse_unsound_providers, settle_heap
+from extauthz.app import Service, key_set_state, ready_line, refuse_unsound_providers
 from extauthz.authn.keyset import Phase
 from extauthz.demo.issuer import DevelopmentIssuer
 from extauthz.errors import ConfigurationError, EnvironmentUnfitError, PolicyError
@@ -415,12 +415,3 @@ def test_replaced_policies_leave_memory_though_they_are_frozen(place):
     place.write("version: 1\nname: many\nroutes:\n" + routes)
     counts = asyncio.run(main())
     assert counts[-1] - counts[0] < 1000, "less than an object for each route of one set"
-
-
-def test_a_settled_heap_is_frozen():
-    """With or without a collection before it."""
-    for collects in (True, False):
-        gc.unfreeze()
-        settle_heap(collects=collects)
-        assert gc.get_freeze_count() > 0
-    gc.unfreeze()
