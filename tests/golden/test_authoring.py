@@ -31,6 +31,7 @@ COMMANDS = {
         2,
         f"policy coverage {SET} partial_test.yaml --format lcov --fail-under 80 --kind rule",
     ),
+    **{f"policy-matrix/{f}.txt": (0, f"policy matrix {SET} --format {f}") for f in ("text", "markdown", "csv", "svg")},
     "policy-explain/allowed.txt": (0, f"policy explain {SET} --path /orders/7 --claims '{CAROL}' {AT}"),
     "policy-explain/missed.txt": (2, f"policy explain {SET} --path /orders/8 --claims '{CAROL}' {AT}"),
     "policy-explain/denied.txt": (2, f"policy explain {SET} --path /stores/berlin/stock --claims '{EVE}' {AT}"),
@@ -60,11 +61,12 @@ def test_command_prints_as_written_down(name, capsys, monkeypatch):
     """Output, places and exit code are exactly the golden file's; only durations and decision ids vary."""
     code, arguments = COMMANDS[name]
     monkeypatch.chdir((HERE / name).parent)
+    monkeypatch.setenv("COLUMNS", "200")
     assert run(shlex.split(arguments)) == code
     captured = capsys.readouterr()
     text = f"$ extauthz {arguments}\n{captured.out}{captured.err}"
     text = re.sub(r"( in |time=\")\d+\.\d+(?= s$|\")", r"\1N", text, flags=re.MULTILINE)
     text = re.sub(r"\b[0-9a-f]{20}\b", "ID", text)
     if os.environ.get("EXTAUTHZ_REFRESH_GOLDEN") == "1":
-        (HERE / name).write_text(text, encoding="utf-8")
-    assert text == (HERE / name).read_text(encoding="utf-8")
+        (HERE / name).write_text(text, encoding="utf-8", newline="")
+    assert text == (HERE / name).read_bytes().decode()
