@@ -39,10 +39,11 @@ from extauthz.settings import Settings, Unavailable, is_private
 from extauthz.sources.jwks import KeySetEvent, KeySetEventKind, KeySetFetcher
 from extauthz.sources.policy_files import LoadedSet, load
 from extauthz.sources.watch import PolicyWatcher
-from extauthz.telemetry.decision_log import DecisionLog, DescriptorSink, FileSink, Sink, SubjectForm
+from extauthz.telemetry.decision_log import DecisionLog, Sampling, SubjectForm
 from extauthz.telemetry.failures import FailureReporter
 from extauthz.telemetry.logging import LogFormat, Logger, LogLevel, build_logger
 from extauthz.telemetry.metrics import ServiceMetrics
+from extauthz.telemetry.sink import DescriptorSink, FileSink, Rotation, Sink
 from extauthz.telemetry.status import FailedLoad, KeySetState, KeySetStatus, ServedPolicy, ServiceStatus
 from extauthz.telemetry.tally import Tally
 
@@ -203,11 +204,14 @@ class Service:
         if settings.decision_log == "off":
             return None
         return DecisionLog(
-            _open_sink(settings.decision_log),
+            _open_sink(settings),
             subject=SubjectForm(settings.decision_log_subject),
             key=settings.decision_log_secret,
             clock=time.time,
-            on_failure=lambda error: self._logger.error("decision_log_failed", problem=error.strerror),
+            on_failure=lambda error: self._logger.error(
+                "decision_log_failed", problem=error.strerror, note="decisions go on; lost lines are counted"
+            ),
+            sampling=Sampling(settings.decision_log_sample_allow, settings.decision_log_sample_deny),
         )
 
     # --- Policies --------------------------------------------------------------------------------------------------
@@ -278,11 +282,12 @@ def key_set_state(phase: Phase, *, usable: bool) -> KeySetState:
     return KeySetState.STALE if phase in {Phase.STALE, Phase.COOLING} else KeySetState.CURRENT
 
 
-def _open_sink(where: str) -> Sink:
+def _open_sink(settings: Settings) -> Sink:
+    where, max_bytes = settings.decision_log, settings.decision_log_max_bytes
     if where == "stdout":
         return DescriptorSink(_STDOUT)
     try:
-        return FileSink(where)
+        return FileSink(where, None if max_bytes is None else Rotation(max_bytes, settings.decision_log_keep))
     except OSError as error:
         raise EnvironmentUnfitError(
             f"--decision-log {where}: {error.strerror}: name a file that can be written"

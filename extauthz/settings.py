@@ -117,6 +117,20 @@ class Settings(BaseSettings):
         default=None, description="Folder, 0700, that keeps the last good key sets over restarts."
     )
     decision_log: FileName = Field(default="off", description="A file, `stdout` or `off`.")
+    decision_log_max_bytes: int | None = Field(
+        default=None,
+        ge=2 * 1024 * 1024,
+        description="The decision log is put aside when it would grow beyond this; null leaves that to others.",
+    )
+    decision_log_keep: int = Field(
+        default=5, ge=1, le=1000, description="How many logs put aside at that size are kept, as FILE.1, FILE.2."
+    )
+    decision_log_sample_allow: float = Field(
+        default=1.0, ge=0, le=1, description="The part of the allows that is logged; each line names it."
+    )
+    decision_log_sample_deny: float = Field(
+        default=1.0, ge=0, le=1, description="The same for denials; could-not-decide is a denial."
+    )
     decision_log_subject: Literal["plain", "hmac", "off"] = Field(
         default="off", description="How the decision log names callers."
     )
@@ -162,6 +176,11 @@ class Settings(BaseSettings):
                 f"admin: {self.admin} is reachable from other machines, and /v1/policy and /v1/decide would be too: "
                 f"use a loopback address or unix:/path, or set admin_api: false ({ENVIRONMENT_PREFIX}ADMIN_API=false) "
                 "to serve only probes and metrics there"
+            )
+        if self.decision_log_max_bytes is not None and self.decision_log in {"off", "stdout"}:
+            raise ValueError(
+                f"decision_log_max_bytes: {self.decision_log} is no file to be put aside: name one in decision_log, or "
+                "leave this out"
             )
         if self.decision_log_subject == "hmac" and len(self.decision_log_secret) < MIN_KEY_BYTES:
             raise ValueError(

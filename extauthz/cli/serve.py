@@ -26,6 +26,12 @@ def serve(
     decision_log: Annotated[
         str | None, typer.Option(metavar="FILE|stdout|off", help="A JSON line for every decision. [off]")
     ] = None,
+    decision_log_max_bytes: Annotated[
+        int | None, typer.Option(metavar="BYTES", help="Put the decision log aside at this size. [never]")
+    ] = None,
+    decision_log_keep: Annotated[
+        int | None, typer.Option(metavar="N", help="How many of those are kept, as FILE.1, FILE.2. [5]")
+    ] = None,
     values: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What ${NAME} in providers and hosts stands for: a YAML map.")
     ] = None,
@@ -45,6 +51,8 @@ def serve(
         "admin": admin,
         "state": None if state is None else str(state),
         "decision_log": decision_log,
+        "decision_log_max_bytes": decision_log_max_bytes,
+        "decision_log_keep": decision_log_keep,
         "values": None if values is None else str(values),
     }
     flags = {name: value for name, value in given.items() if value is not None}

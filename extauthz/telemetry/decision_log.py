@@ -11,19 +11,19 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import os
+import random
 import threading
 from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from functools import lru_cache
-from pathlib import Path
 from queue import SimpleQueue
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from extauthz.check.answer import Answer
 from extauthz.check.response import ANSWERS
 from extauthz.model.decision import Decision, Effect, PolicyId, Reason
+from extauthz.telemetry.sink import Sink
 from extauthz.telemetry.timestamp import rfc3339
 
 CAPACITY: Final = 65_536
@@ -33,6 +33,8 @@ PORTION: Final = 64
 """Records formatted in one go, which takes a fraction of a millisecond."""
 BLOCK: Final = 4096
 """Records written in one go: each block wakes the writing thread, which takes the interpreter for a moment."""
+BLOCK_CHARACTERS: Final = 1024 * 1024
+"""A block ends with the portion that reaches this, so that a file can be kept to a size."""
 MAX_BLOCKS: Final = 8
 """Blocks that may wait to be written."""
 FLUSH_SECONDS: Final = 2.0
@@ -48,66 +50,14 @@ class SubjectForm(StrEnum):
     OFF = "off"
 
 
-class Sink(Protocol):
-    """Where lines go. Called in a thread, one call at a time."""
+class Sampling(NamedTuple):
+    """Which part of the answers is logged, by effect: 1 is every one. Could-not-decide is a denial."""
 
-    def write(self, data: bytes) -> None:
-        """Write everything, or raise OSError."""
-
-    def close(self) -> None: ...
+    allow: float
+    deny: float
 
 
-class DescriptorSink:
-    """An open file descriptor that is not ours to close: standard output."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def write(self, data: bytes) -> None:
-        write_all(self._descriptor, data)
-
-    def close(self) -> None:
-        pass
-
-
-class FileSink:
-    """A file that is appended to; when it was rotated away, the one of that name is opened anew."""
-
-    def __init__(self, path: str) -> None:
-        """Open it, readable for its owner and group.
-
-        Raises:
-            OSError: it cannot be opened.
-        """
-        self._path = path
-        self._descriptor = self._open()
-
-    def write(self, data: bytes) -> None:
-        if not self._is_current():
-            fresh = self._open()
-            os.close(self._descriptor)
-            self._descriptor = fresh
-        write_all(self._descriptor, data)
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-    def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-
-    def _is_current(self) -> bool:
-        try:
-            named = Path(self._path).stat()
-        except FileNotFoundError:
-            return False
-        return os.path.samestat(named, os.fstat(self._descriptor))
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write to a descriptor that may take only a part at once (a pipe)."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+EVERY_ANSWER: Final = Sampling(1.0, 1.0)
 
 
 class _Record(NamedTuple):
@@ -133,6 +83,7 @@ class DecisionLog:
         key: bytes,
         clock: Callable[[], float],
         on_failure: Callable[[OSError], None],
+        sampling: Sampling = EVERY_ANSWER,
     ) -> None:
         """Take answers from now on.
 
@@ -142,12 +93,15 @@ class DecisionLog:
             key: of the pseudonyms, for `SubjectForm.HMAC`.
             clock: seconds since the epoch.
             on_failure: told, in a thread, when writing fails, and not again until it succeeded in between.
+            sampling: which answers are logged.
         """
         self._sink = sink
         self._subject = subject
         self._key = key
         self._clock = clock
         self._on_failure = on_failure
+        self._sampling = sampling
+        self._left_out = 0
         self._queue: deque[_Record] = deque()
         self._blocks: SimpleQueue[_Block | None] = SimpleQueue()
         self._overflowed = 0
@@ -158,9 +112,17 @@ class DecisionLog:
         """Records lost since the start: they did not fit, or could not be written."""
         return self._overflowed + self._unwritten
 
+    @property
+    def left_out(self) -> int:
+        """Answers that sampling left out since the start."""
+        return self._left_out
+
     def record(self, answer: Answer, revision: str, seconds: float) -> None:
         """Queue one answer given under the policy set of this revision. The hot path."""
-        if len(self._queue) < CAPACITY:
+        rate = self._rate(answer.decision.effect)
+        if rate < 1 and random.random() >= rate:  # noqa: S311 - chance decides what is logged, nothing else
+            self._left_out += 1
+        elif len(self._queue) < CAPACITY:
             self._queue.append(_Record(self._clock(), answer.decision_id, answer.decision, revision, seconds))
         else:
             self._overflowed += 1
@@ -175,17 +137,25 @@ class DecisionLog:
                 while self._queue and self._blocks.qsize() < MAX_BLOCKS:
                     self._blocks.put(await self._next_block())
         finally:
-            self._blocks.put([self._format(record) for record in self._queue])
+            rest = [self._format(record) for record in self._queue]
+            for start in range(0, len(rest), BLOCK):
+                self._blocks.put(rest[start : start + BLOCK])
             self._blocks.put(None)
             writer.join(FLUSH_SECONDS)
 
     async def _next_block(self) -> _Block:
         """Format some of what is queued; decisions go on in between."""
         lines: list[str] = []
-        while self._queue and len(lines) < BLOCK:
-            lines += [self._format(self._queue.popleft()) for _ in range(min(PORTION, len(self._queue)))]
+        characters = 0
+        while self._queue and len(lines) < BLOCK and characters < BLOCK_CHARACTERS:
+            portion = [self._format(self._queue.popleft()) for _ in range(min(PORTION, len(self._queue)))]
+            lines += portion
+            characters += sum(map(len, portion))
             await asyncio.sleep(0)
         return lines
+
+    def _rate(self, effect: Effect) -> float:
+        return self._sampling.allow if effect is Effect.ALLOW else self._sampling.deny
 
     def _format(self, record: _Record) -> str:
         decision = record.decision
@@ -200,6 +170,7 @@ class DecisionLog:
                 decision.errors,
                 record.revision,
                 decision.provider,
+                self._rate(decision.effect),
             ),
             self._name_subject(decision),
             record.seconds * 1e6,
@@ -231,7 +202,10 @@ class DecisionLog:
         self._sink.close()
 
 
-_LINE: Final = '{"version":1,"time":"%s","decision_id":"%s",%s,"subject":%s,"duration_us":%.0f}\n'
+SCHEMA_VERSION: Final = 1
+"""Raised when a member is removed or changes its meaning; new members may come without."""
+
+_LINE: Final = f'{{"version":{SCHEMA_VERSION},' + '"time":"%s","decision_id":"%s",%s,"subject":%s,"duration_us":%.0f}\n'
 
 
 @lru_cache(maxsize=4096)
@@ -243,6 +217,7 @@ def _format_shape(  # noqa: PLR0917 - lru_cache keys by position
     errors: tuple[PolicyId, ...],
     revision: str,
     provider: str | None,
+    sample_rate: float,
 ) -> str:
     """The members that many lines share, without braces."""
     members = {
@@ -254,5 +229,6 @@ def _format_shape(  # noqa: PLR0917 - lru_cache keys by position
         "errors": errors,
         "revision": revision,
         "provider": provider,
+        "sample_rate": sample_rate,
     }
     return json.dumps(members, separators=(",", ":"))[1:-1]

@@ -228,6 +228,22 @@ def test_decisions_are_logged(place):
     assert "secret" not in log.read_text()
 
 
+def test_the_decision_log_is_put_aside_and_sampled_as_the_settings_say(place):
+    """What an earlier process left counts; denials are all logged."""
+    log = place.folder / "decisions.log"
+    log.write_bytes(b"x" * (2 * 1024 * 1024) + b"\n")
+    settings = {"decision_log_max_bytes": 2 * 1024 * 1024, "decision_log_sample_allow": 0.0}
+
+    async def main():
+        async with place.service(decision_log=str(log), **settings) as service:
+            for path in ("/first", "/other"):
+                await check(service, path)
+
+    asyncio.run(main())
+    assert (place.folder / "decisions.log.1").stat().st_size == 2 * 1024 * 1024 + 1
+    assert [json.loads(line)["effect"] for line in log.read_text().splitlines()] == ["deny"]
+
+
 def test_a_changed_policy_is_put_into_force(place):
     """Without losing a request, and the metrics know its revision."""
 

@@ -155,6 +155,32 @@ def test_pseudonyms_need_a_key(monkeypatch):
     assert load_settings({"paths": ["policy"], "decision_log_subject": "hmac"}).decision_log_secret == b"a" * 16
 
 
+@pytest.mark.parametrize("log", ["off", "stdout"])
+def test_only_a_file_can_be_put_aside(log):
+    """A limit that limits nothing is a mistake; with a file it is none."""
+    (line,) = problems({"paths": ["policy"], "decision_log": log, "decision_log_max_bytes": 10_000_000})
+    assert "name one in decision_log" in line
+    given = {"paths": ["policy"], "decision_log": "x.log", "decision_log_max_bytes": 10_000_000, "decision_log_keep": 2}
+    settings = load_settings(given)
+    assert (settings.decision_log_max_bytes, settings.decision_log_keep) == (10_000_000, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DECISION_LOG_MAX_BYTES", "1000"),
+        ("DECISION_LOG_KEEP", "0"),
+        ("DECISION_LOG_SAMPLE_ALLOW", "1.1"),
+        ("DECISION_LOG_SAMPLE_DENY", "-1"),
+    ],
+)
+def test_limits_of_the_decision_log_are_checked(monkeypatch, name, value):
+    """A file smaller than one write, nothing kept, more than everything."""
+    monkeypatch.setenv(f"EXTAUTHZ_{name}", value)
+    (line,) = problems({"paths": ["policy"], "decision_log": "x.log"})
+    assert line.startswith(f"EXTAUTHZ_{name}: ")
+
+
 @pytest.mark.parametrize(
     ("text", "part"),
     [

@@ -1,8 +1,6 @@
 import asyncio
 import errno
 import json
-import os
-import stat
 import threading
 
 import pytest
@@ -10,7 +8,7 @@ import pytest
 from extauthz.check.answer import Answer
 from extauthz.model.decision import Decision, Effect, HeaderChanges, PolicyId, Reason
 from extauthz.telemetry import decision_log
-from extauthz.telemetry.decision_log import DecisionLog, DescriptorSink, FileSink, SubjectForm, write_all
+from extauthz.telemetry.decision_log import EVERY_ANSWER, DecisionLog, Sampling, SubjectForm
 
 ALLOWED = Decision(
     Effect.ALLOW,
@@ -47,11 +45,13 @@ class Memory:
         return [json.loads(line) for line in self.data.splitlines()]
 
 
-def make_log(sink, *, subject=SubjectForm.OFF, key=b"", at=1_800_000_000.25, on_failure=None):
+def make_log(sink, *, subject=SubjectForm.OFF, key=b"", at=1_800_000_000.25, on_failure=None, sampling=EVERY_ANSWER):
     def fail(error):
         raise error
 
-    return DecisionLog(sink, subject=subject, key=key, clock=lambda: at, on_failure=on_failure or fail)
+    return DecisionLog(
+        sink, subject=subject, key=key, clock=lambda: at, on_failure=on_failure or fail, sampling=sampling
+    )
 
 
 def run(log, *answers, seconds=0.001234):
@@ -86,6 +86,7 @@ def test_a_line_says_what_was_decided_and_nothing_of_the_request():
             "errors": ["order.allow.staff"],
             "revision": "abc123",
             "provider": "corp",
+            "sample_rate": 1.0,
             "subject": None,
             "duration_us": 1234,
         }
@@ -216,53 +217,43 @@ def test_lines_that_cannot_be_written_are_counted_and_told_once(monkeypatch):
     assert (len(sink.lines()), log.dropped) == (1, 3)
 
 
-def test_a_file_is_appended_to_and_not_for_everybody(tmp_path):
-    """Owner and group."""
-    path = tmp_path / "decisions.log"
-    for text in (b"a\n", b"b\n"):
-        sink = FileSink(str(path))
-        sink.write(text)
-        sink.close()
-    assert path.read_bytes() == b"a\nb\n"
-    assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0
+def test_sampling_is_by_effect_counted_and_told_in_the_line():
+    """Allows at a rate, every denial; what is left out is not lost, and readers can scale up."""
+    sink = Memory()
+    log = make_log(sink, sampling=Sampling(allow=0.25, deny=1))
+    denial = Decision(Effect.DENY, (), (), Reason.NO_ROUTE)
+    run(log, *[answer() for _ in range(2000)], *[answer(denial) for _ in range(20)])
+    kept = [line["sample_rate"] for line in sink.lines() if line["effect"] == "allow"]
+    # Binomial with 2000 and 0.25: within six standard deviations (19.4), so that chance does not fail the test.
+    assert 384 < len(kept) < 616
+    assert set(kept) == {0.25}
+    assert [line["sample_rate"] for line in sink.lines() if line["effect"] == "deny"] == [1] * 20
+    assert (log.left_out, log.dropped) == (2000 - len(kept), 0)
 
 
-def test_a_rotated_file_is_opened_anew(tmp_path):
-    """By its name, without a signal."""
-    path = tmp_path / "decisions.log"
-    sink = FileSink(str(path))
-    sink.write(b"a\n")
-    path.rename(tmp_path / "decisions.log.1")
-    sink.write(b"b\n")
-    sink.write(b"c\n")
-    sink.close()
-    assert path.read_bytes() == b"b\nc\n"
-    assert (tmp_path / "decisions.log.1").read_bytes() == b"a\n"
+def test_a_rate_of_nothing_logs_nothing():
+    """Not even by chance."""
+    sink = Memory()
+    log = make_log(sink, sampling=Sampling(allow=0, deny=0))
+    run(log, *[answer() for _ in range(500)])
+    assert (sink.data, log.left_out) == (b"", 500)
 
 
-def test_a_file_that_cannot_be_opened_is_told_at_the_start(tmp_path):
-    """Not when the first decision is to be written."""
-    with pytest.raises(FileNotFoundError):
-        FileSink(str(tmp_path / "none" / "decisions.log"))
+def test_blocks_are_bounded_in_size(monkeypatch):
+    """So that a file can be kept to a size, however long the lines are."""
+    monkeypatch.setattr(decision_log, "BLOCK_CHARACTERS", 1)
+    sink = Memory()
+    log = make_log(sink)
+    count = decision_log.PORTION * 3
 
+    async def main():
+        task = asyncio.ensure_future(log.run())
+        for _ in range(count):
+            log.record(answer(), "abc123", 0.001)
+        async with asyncio.timeout(10):
+            while sink.data.count(b"\n") < count:  # noqa: ASYNC110 - written in a thread
+                await asyncio.sleep(0.01)
+        task.cancel()
 
-def test_everything_is_written_through_a_pipe():
-    """A pipe takes a part at once."""
-    reading, writing = os.pipe()
-    data = b"x" * 1_000_000
-    received = bytearray()
-
-    def read():
-        while part := os.read(reading, 65536):
-            received.extend(part)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    sink = DescriptorSink(writing)
-    sink.write(data)
-    sink.close()
-    write_all(writing, b"")
-    os.close(writing)
-    reader.join()
-    os.close(reading)
-    assert received == data
+    asyncio.run(main())
+    assert sink.writes == 3
