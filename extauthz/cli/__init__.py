@@ -81,24 +81,26 @@ def _register_commands() -> None:
     """Last, since the commands use what is above."""
     from extauthz.cli.compile import compile_
     from extauthz.cli.decide import decide
-    from extauthz.cli.demo import demo
+    from extauthz.cli.demo import demo_app
     from extauthz.cli.envoy import envoy_app
     from extauthz.cli.policy import policy_app
-    from extauthz.cli.policy_explain import explain_request
     from extauthz.cli.policy_coverage import measure
+    from extauthz.cli.policy_explain import explain_request
     from extauthz.cli.policy_matrix import print_matrix
     from extauthz.cli.policy_test import run_tests
+    from extauthz.cli.probe import probe
     from extauthz.cli.serve import serve
     from extauthz.cli.token import token_app
 
     policy_app.command("test")(run_tests)
-    policy_app.command("matrix")(print_matrix)
     policy_app.command("coverage")(measure)
     policy_app.command("explain")(explain_request)
+    policy_app.command("matrix")(print_matrix)
     app.command("compile")(compile_)
     app.command()(decide)
-    app.command()(demo)
+    app.command()(probe)
     app.command()(serve)
+    app.add_typer(demo_app)
     app.add_typer(envoy_app)
     app.add_typer(policy_app)
     app.add_typer(token_app)

@@ -1,4 +1,7 @@
-"""`extauthz demo`: the policies/shop set in front of a real Envoy, and what it makes of each request of a table."""
+"""`extauthz demo`: the policies/shop set in front of a real Envoy, and what it makes of each request of a table.
+
+On this machine, or against a stack that runs elsewhere, as in containers.
+"""
 
 from __future__ import annotations
 
@@ -15,32 +18,79 @@ import typer
 from rich.text import Text
 
 from extauthz.cli import EXIT_NEGATIVE
+from extauthz.cli.demo_serve import serve_issuer, serve_upstream
 from extauthz.cli.render import OutputFormat, console, count, print_json, print_table
+from extauthz.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from extauthz.demo.run import Demo
     from extauthz.demo.table import DemoRequest, Outcome
 
+demo_app = typer.Typer(name="demo", invoke_without_command=True)
+
 _COLUMNS = ("", "request", "caller", "expected", "actual", "reason", "decided by", "x-user")
 _FILE_WIDTH = 160  # of a table that goes to no terminal: no cell is folded
+_START_SECONDS = 30.0
 
 
+@demo_app.callback()
 def demo(
+    context: typer.Context,
     *,
     hold: Annotated[bool, typer.Option("--hold", help="Keep everything up, with curl lines, until Ctrl-C.")] = False,
+    against: Annotated[
+        str | None, typer.Option(metavar="URL", help="Start nothing; send the requests to this proxy.")
+    ] = None,
+    issuer: Annotated[
+        str, typer.Option(metavar="URL", help="With --against: who mints the tokens, as `demo serve-issuer`.")
+    ] = "http://localhost:8081",
+    ca: Annotated[
+        Path | None, typer.Option("--ca", metavar="FILE", help="With --against https://...: the authorities, PEM.")
+    ] = None,
     output: Annotated[OutputFormat, typer.Option("--format", help="How to print the table.")] = OutputFormat.TEXT,
-) -> int:
+) -> int | None:
     """Run real Envoy, an issuer, an upstream and the service on free ports, and requests through them.
 
     The policy is the example set `shop`. Exit 0 when every request comes out as expected, 2 when one does not.
     """
+    if context.invoked_subcommand is not None:
+        return None
+    if against is not None:
+        if hold:
+            raise ConfigurationError("--hold keeps up what the demo starts, and with --against it starts nothing")
+        return _exit_code(_send_against(against, issuer, ca, output))
+    if ca is not None:
+        raise ConfigurationError("--ca goes with --against")
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="extauthz-demo-") as directory:
-            outcomes = asyncio.run(_run(Path(directory), started, output, hold=hold))
+            return _exit_code(asyncio.run(_run(Path(directory), started, output, hold=hold)))
     except asyncio.CancelledError:
         return 128 + signal.SIGTERM
+
+
+demo_app.command("serve-issuer")(serve_issuer)
+demo_app.command("serve-upstream")(serve_upstream)
+
+
+def _exit_code(outcomes: Sequence[Outcome]) -> int:
     return EXIT_NEGATIVE if any(outcome.differences for outcome in outcomes) else 0
+
+
+def _send_against(against: str, issuer: str, ca_file: Path | None, output: OutputFormat) -> Sequence[Outcome]:
+    from extauthz.demo.client import parse_server
+    from extauthz.demo.run import send_against
+    from extauthz.demo.table import REQUESTS
+
+    outcomes = send_against(
+        parse_server(against, ca_file),
+        parse_server(issuer),
+        REQUESTS,
+        clock=time.time,  # noqa: TID251 - the command hands the clock on
+        start_seconds=_START_SECONDS,
+    )
+    _print(outcomes, output, ready_seconds=None)
+    return outcomes
 
 
 async def _run(directory: Path, started: float, output: OutputFormat, *, hold: bool) -> Sequence[Outcome]:
@@ -54,10 +104,7 @@ async def _run(directory: Path, started: float, output: OutputFormat, *, hold: b
     async with running_demo(directory, time.time) as demo:  # noqa: TID251 - the command hands the clock on
         ready_seconds = time.monotonic() - started
         outcomes = await demo.send(REQUESTS)
-        if output is OutputFormat.JSON:
-            print_json(_as_json(outcomes, ready_seconds))
-        else:
-            _print_outcomes(outcomes, ready_seconds)
+        _print(outcomes, output, ready_seconds)
         if hold:
             _print_curl_lines(demo, [outcome.request for outcome in outcomes])
             stop = asyncio.Event()
@@ -67,17 +114,22 @@ async def _run(directory: Path, started: float, output: OutputFormat, *, hold: b
     return outcomes
 
 
-def _print_outcomes(outcomes: Sequence[Outcome], ready_seconds: float) -> None:
+def _print(outcomes: Sequence[Outcome], output: OutputFormat, ready_seconds: float | None) -> None:
+    if output is OutputFormat.JSON:
+        print_json(_as_json(outcomes, ready_seconds))
+    else:
+        _print_outcomes(outcomes, ready_seconds)
+
+
+def _print_outcomes(outcomes: Sequence[Outcome], ready_seconds: float | None) -> None:
     out = console()
     if not out.is_terminal:
         out.width = _FILE_WIDTH
     print_table(_COLUMNS, [_row(outcome) for outcome in outcomes], out)
     wrong = sum(bool(outcome.differences) for outcome in outcomes)
     verdict = f"{wrong} not as expected" if wrong else "all as expected"
-    out.print(
-        f"{count(len(outcomes), 'request')}, {verdict}; ready after {ready_seconds:.1f} s",
-        style="bold red" if wrong else "bold green",
-    )
+    ready = "" if ready_seconds is None else f"; ready after {ready_seconds:.1f} s"
+    out.print(f"{count(len(outcomes), 'request')}, {verdict}{ready}", style="bold red" if wrong else "bold green")
 
 
 def _row(outcome: Outcome) -> Sequence[str | Text]:
@@ -89,10 +141,19 @@ def _row(outcome: Outcome) -> Sequence[str | Text]:
         _caller(request),
         expected.status,
         Text(actual.status, style="green" if allowed else "yellow"),
-        _compare(expected.reason or "", actual.reason or ""),
-        _compare(", ".join(expected.policies), ", ".join(actual.policies)),
+        *_decision(outcome),
         _compare(expected.user or "", actual.user or ""),
     ]
+
+
+def _decision(outcome: Outcome) -> tuple[str | Text, str | Text]:
+    if not outcome.decision_seen:
+        return Text("not seen", style="dim"), Text("not seen", style="dim")
+    expected, actual = outcome.request.expected, outcome.actual
+    return (
+        _compare(expected.reason or "", actual.reason or ""),
+        _compare(", ".join(expected.policies), ", ".join(actual.policies)),
+    )
 
 
 def _caller(request: DemoRequest) -> str:
@@ -104,10 +165,10 @@ def _compare(expected: str, actual: str) -> str | Text:
     return actual if expected == actual else Text(f"{actual or 'nothing'}, not {expected or 'nothing'}", style="red")
 
 
-def _as_json(outcomes: Sequence[Outcome], ready_seconds: float) -> dict[str, object]:
+def _as_json(outcomes: Sequence[Outcome], ready_seconds: float | None) -> dict[str, object]:
     return {
         "ok": not any(outcome.differences for outcome in outcomes),
-        "ready_seconds": round(ready_seconds, 3),
+        "ready_seconds": None if ready_seconds is None else round(ready_seconds, 3),
         "requests": [
             {
                 "method": outcome.request.method,
@@ -116,6 +177,7 @@ def _as_json(outcomes: Sequence[Outcome], ready_seconds: float) -> dict[str, obj
                 "note": outcome.request.note,
                 "expected": dataclasses.asdict(outcome.request.expected),
                 "actual": dataclasses.asdict(outcome.actual),
+                "decision_seen": outcome.decision_seen,
                 "differences": list(outcome.differences),
             }
             for outcome in outcomes
@@ -125,8 +187,8 @@ def _as_json(outcomes: Sequence[Outcome], ready_seconds: float) -> dict[str, obj
 
 def _print_curl_lines(demo: Demo, requests: Sequence[DemoRequest]) -> None:
     out = console(stderr=True)
-    out.print(f"\nEnvoy at http://{demo.proxy}, its access log in {demo.access_log}; Ctrl-C ends it. Try:\n")
+    out.print(f"\nEnvoy at {demo.client.proxy}, its access log in {demo.access_log}; Ctrl-C ends it. Try:\n")
     for request in requests:
         if not request.is_grpc:
             out.print(f"# {_caller(request)}: {request.expected.status} {request.expected.reason or ''}".rstrip())
-            out.print(demo.curl(request) + "\n")
+            out.print(demo.client.curl(request) + "\n")

@@ -1,6 +1,7 @@
-"""A development issuer: makes keys, mints tokens, and serves JWKS and discovery over HTTP on loopback.
+"""A development issuer: makes keys, mints tokens, and serves JWKS and discovery over HTTP.
 
-For demos, tests and trying a policy out: a token of this room says whatever its caller wants it to say.
+For demos, tests and trying a policy out: a token of this room says whatever its caller wants it to say. In a process
+of its own the issuer mints them over HTTP, for anyone who reaches it.
 Specifications: RFC 7515 (JWS), RFC 7517 (JWK), RFC 7519 (JWT), RFC 7638 (a key's thumbprint, here its `kid`), OpenID
 Connect Discovery 1.0.
 """
@@ -11,17 +12,19 @@ import base64
 import hashlib
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
+from urllib.parse import parse_qs, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.exceptions import PyJWTError
 
-from extauthz.errors import ConfigurationError
+from extauthz.errors import ConfigurationError, EnvironmentUnfitError
+from extauthz.lowering.address import TcpAddress
 from extauthz.model.access import JsonValue
 
 ALGORITHMS = ("ES256", "RS256")
@@ -33,9 +36,17 @@ _CURVES: Mapping[str, type[ec.EllipticCurve]] = {
     "ES512": ec.SECP521R1,
 }
 
+LIFETIME_SECONDS = 3600.0
+"""Of a token whose caller does not say."""
+
+TOKEN_PATH = "/token"  # noqa: S105 - a path
+"""POST claims as a JSON object, which win over the issuer's own; `?alg=RS256` chooses the key. Off unless asked for."""
+
+_MAXIMUM_CLAIMS_BYTES = 64 * 1024
 _MINIMUM_RSA_BITS = 2048  # RFC 7518 section 3.3
 _PUBLIC_MEMBERS = ("alg", "crv", "e", "kid", "kty", "n", "use", "x", "y")
 # RFC 7638 section 3.2 and RFC 8037 section 2: the members that a thumbprint is made of.
+_ANY_PORT = TcpAddress("127.0.0.1", 0)
 _THUMBPRINT_MEMBERS = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n")}
 
 
@@ -149,23 +160,51 @@ def token_claims(
 
 
 class DevelopmentIssuer:
-    """An issuer on a free loopback port, serving inside a `with` block.
+    """An issuer that serves inside a `with` block: on a free loopback port, unless told otherwise.
 
     It has a key of each algorithm at any time; all that it has ever published stay published until `rotate` says so.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        address: TcpAddress = _ANY_PORT,
+        *,
+        url: str | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        """Listen.
+
+        Args:
+            address: Where; port 0 lets the system choose.
+            url: What the issuer calls itself, the `iss` of its tokens; its address when None.
+            clock: Seconds since the epoch. With one, `TOKEN_PATH` mints tokens for anyone who asks.
+
+        Raises:
+            EnvironmentUnfitError: The address is in use or not ours.
+        """
         self._signing = {algorithm: generate_key(algorithm) for algorithm in ALGORITHMS}
         self._published = tuple(self._signing.values())
-        self._server = _Server(("127.0.0.1", 0), _RequestHandler)
+        try:
+            self._server = _Server((address.host, address.port), _RequestHandler)
+        except OSError as error:
+            raise EnvironmentUnfitError(f"cannot listen at {address}: {error.strerror}") from None
+        self._url = url
+        self._clock = clock
         self._server.documents = self._documents()
+        self._server.mint = None if clock is None else self._mint_on_request
         # The default of half a second would be waited for at every stop.
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
     def url(self) -> str:
         """The issuer: the `iss` of its tokens."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return self._url or f"http://{self.address}"
+
+    @property
+    def address(self) -> TcpAddress:
+        """Where it listens."""
+        host, port = self._server.server_address[:2]
+        return TcpAddress(str(host), int(port))
 
     @property
     def jwks_uri(self) -> str:
@@ -189,7 +228,7 @@ class DevelopmentIssuer:
         *,
         now: float,
         audience: str | None = None,
-        lifetime_seconds: float = 3600,
+        lifetime_seconds: float = LIFETIME_SECONDS,
         algorithm: str = "ES256",
         claims: Mapping[str, JsonValue] | None = None,
     ) -> str:
@@ -202,7 +241,11 @@ class DevelopmentIssuer:
             lifetime_seconds=lifetime_seconds,
             claims=claims,
         )
-        return self._signing[algorithm].sign(payload)
+        return self.sign(payload, algorithm)
+
+    def sign(self, claims: Mapping[str, JsonValue], algorithm: str) -> str:
+        """A token with these claims and, unless they say otherwise, this issuer's `iss`."""
+        return self._signing[algorithm].sign({"iss": self.url, **claims})
 
     def rotate(self, *, keep_published: bool = True) -> None:
         """Sign with new keys from now on; the old ones stay published, so that their tokens live on, or do not."""
@@ -210,6 +253,25 @@ class DevelopmentIssuer:
         new = tuple(self._signing.values())
         self._published = (*new, *self._published) if keep_published else new
         self._server.documents = self._documents()
+
+    def _mint_on_request(self, content: bytes, algorithm: str) -> dict[str, JsonValue]:
+        """The answer to a token request, as RFC 6749 section 5.1 writes it.
+
+        Raises:
+            ValueError: The request is none; the message says why.
+        """
+        if algorithm not in self._signing:
+            raise ValueError(f"alg is one of {', '.join(self._signing)}")
+        claims = json.loads(content)
+        if not isinstance(claims, dict):
+            raise ValueError("send the claims as a JSON object")  # noqa: TRY004 - of the request, not of the code
+        assert self._clock is not None  # noqa: S101 - nobody asks otherwise
+        now = int(self._clock())
+        try:
+            token = self.sign({"iat": now, "exp": now + int(LIFETIME_SECONDS), **claims}, algorithm)
+        except TypeError as error:  # PyJWT's, of an `iss` that is no text
+            raise ValueError(str(error)) from None
+        return {"access_token": token, "token_type": "Bearer", "expires_in": int(LIFETIME_SECONDS)}
 
     def _documents(self) -> Mapping[str, bytes]:
         metadata: dict[str, JsonValue] = {
@@ -228,16 +290,43 @@ class DevelopmentIssuer:
 
 class _Server(ThreadingHTTPServer):
     documents: Mapping[str, bytes]
+    mint: Callable[[bytes, str], dict[str, JsonValue]] | None
 
 
 class _RequestHandler(BaseHTTPRequestHandler):
+    timeout: ClassVar[float | None] = 10.0  # of a client that sends nothing
+
     def do_GET(self) -> None:
-        assert isinstance(self.server, _Server)  # noqa: S101 - it alone creates handlers of this class
-        body = self.server.documents.get(self.path)
+        body = self._issuer.documents.get(self.path)
         if body is None:
             self.send_error(404)
             return
-        self.send_response(200)
+        self._answer(200, body)
+
+    def do_POST(self) -> None:
+        url = urlsplit(self.path)
+        mint = self._issuer.mint
+        if mint is None or url.path != TOKEN_PATH:
+            self.send_error(404)
+            return
+        length = self.headers.get("content-length", "")
+        if not (length.isascii() and length.isdigit()) or int(length) > _MAXIMUM_CLAIMS_BYTES:
+            self.send_error(413, f"Send at most {_MAXIMUM_CLAIMS_BYTES} bytes, with their content-length")
+            return
+        algorithm = parse_qs(url.query).get("alg", [ALGORITHMS[0]])[0]
+        try:
+            self._answer(200, json.dumps(mint(self.rfile.read(int(length)), algorithm)).encode())
+        except (ValueError, RecursionError) as error:  # RFC 6749 section 5.2
+            refusal = {"error": "invalid_request", "error_description": str(error)}
+            self._answer(400, json.dumps(refusal).encode())
+
+    @property
+    def _issuer(self) -> _Server:
+        assert isinstance(self.server, _Server)  # noqa: S101 - it alone creates handlers of this class
+        return self.server
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
         self.end_headers()

@@ -1,26 +1,26 @@
-"""The demo: real Envoy, the authorizer, an issuer and an upstream on free ports, and requests through all of them."""
+"""The demo: real Envoy, the authorizer, an issuer and an upstream on free ports, and requests through all of them.
+
+Or requests through a proxy that runs elsewhere, as in containers, with an issuer that mints on request.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from extauthz.app import Service
 from extauthz.demo.assets import policies_dir
+from extauthz.demo.client import DemoClient, Reply, Server, mint_at
 from extauthz.demo.envoy import EmbeddedEnvoy
 from extauthz.demo.issuer import DevelopmentIssuer
-from extauthz.demo.table import Caller, DemoRequest, Expected, Outcome
+from extauthz.demo.table import DemoRequest, Expected, Outcome
 from extauthz.demo.upstream import echo_upstream
 from extauthz.errors import EnvironmentUnfitError
 from extauthz.lowering.address import TcpAddress
@@ -30,18 +30,18 @@ from extauthz.sources.policy_files import load
 
 _ANY_PORT = TcpAddress("127.0.0.1", 0)
 _USER_AGENT = "extauthz-demo/"
-_REQUEST_SECONDS = 10.0
 _LOG_SECONDS = 5.0
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
     """A running demo."""
 
-    proxy: TcpAddress
+    client: DemoClient
     issuer: DevelopmentIssuer
+    """Mints on request, too."""
     access_log: Path
-    clock: Callable[[], float]
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     """Of requests: the access log's line is found by the one in its user agent."""
 
@@ -52,64 +52,8 @@ class Demo:
         lines = await self._log_lines(numbered.keys())
         return tuple(Outcome(request, _seen(replies[n], lines[n])) for n, request in numbered.items())
 
-    def mint(self, caller: Caller) -> str:
-        """A token that says what the caller's says."""
-        token = self.issuer.mint(
-            caller.name,
-            now=self.clock(),
-            audience=caller.audience,
-            lifetime_seconds=caller.lifetime_seconds,
-            algorithm=caller.algorithm,
-            claims=caller.claims,
-        )
-        return _tamper(token) if caller.tampered else token
-
-    def curl(self, request: DemoRequest) -> str:
-        """The request as a command for a shell."""
-        words = ["curl", "-i"]
-        if request.method != "GET":
-            words += ["-X", request.method]
-        for name, value in self._headers(request):
-            words += ["-H", f"'{name}: {value}'"]
-        if request.body:
-            words += ["-d", f"'{request.body}'"]
-        return " ".join([*words, f"'http://{self.proxy}{request.path}'"])
-
-    def _headers(self, request: DemoRequest) -> list[tuple[str, str]]:
-        credential = [] if request.caller is None else [("authorization", f"Bearer {self.mint(request.caller)}")]
-        return [*credential, *request.headers]
-
-    def _send_all(self, numbered: Mapping[int, DemoRequest]) -> dict[int, _Reply]:
-        return {
-            number: (self._call if request.is_grpc else self._fetch)(request, f"{_USER_AGENT}{number}")
-            for number, request in numbered.items()
-        }
-
-    def _fetch(self, request: DemoRequest, user_agent: str) -> _Reply:
-        connection = HTTPConnection(self.proxy.host, self.proxy.port, timeout=_REQUEST_SECONDS)
-        try:
-            body = request.body.encode()
-            connection.putrequest(request.method, request.path, skip_accept_encoding=True)
-            for name, value in [*self._headers(request), ("user-agent", user_agent)]:
-                connection.putheader(name, value)
-            if body:
-                connection.putheader("content-length", str(len(body)))
-            connection.endheaders(body or None)
-            response = connection.getresponse()
-            content = response.read()
-            return _Reply(str(response.status), content if response.status == 200 else b"")
-        finally:
-            connection.close()
-
-    def _call(self, request: DemoRequest, user_agent: str) -> _Reply:
-        options = [("grpc.primary_user_agent", user_agent)]
-        with grpc.insecure_channel(str(self.proxy), options=options) as channel:
-            call = channel.unary_unary(request.path)
-            try:
-                message = call(b"", timeout=_REQUEST_SECONDS, metadata=self._headers(request))
-            except grpc.RpcError as error:
-                return _Reply(f"grpc {error.code().value[0]}", b"")
-            return _Reply("grpc 0", message)
+    def _send_all(self, numbered: Mapping[int, DemoRequest]) -> dict[int, Reply]:
+        return {number: self.client.send(request, f"{_USER_AGENT}{number}") for number, request in numbered.items()}
 
     async def _log_lines(self, numbers: Collection[int]) -> dict[int, dict[str, Any]]:
         """The access log's lines about these requests: Envoy writes them a moment after the responses."""
@@ -124,12 +68,50 @@ class Demo:
             await asyncio.sleep(0.01)
 
 
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """What the client got: a status, and the echo's text when the request reached it."""
+def send_against(
+    proxy: Server,
+    issuer: Server,
+    requests: Sequence[DemoRequest],
+    *,
+    clock: Callable[[], float],
+    start_seconds: float,
+) -> tuple[Outcome, ...]:
+    """Send the requests through a proxy that runs elsewhere; what it decided is seen in statuses and echoes alone.
 
-    status: str
-    echo: bytes
+    Args:
+        proxy: In front of the echo upstream, under the example set `shop`.
+        issuer: The development issuer that the set trusts.
+        clock: Seconds since the epoch, for tokens.
+        start_seconds: How long to wait until the first request comes out as expected.
+
+    Raises:
+        EnvironmentUnfitError: Nobody answers there.
+    """
+    client = DemoClient(proxy, mint_at(issuer), clock)
+    _wait_until_served(client, requests[0], start_seconds)
+    replies = ((request, client.send(request, f"{_USER_AGENT}against")) for request in requests)
+    return tuple(
+        Outcome(request, Expected(reply.status, None, user=reply.user), decision_seen=False)
+        for request, reply in replies
+    )
+
+
+def _wait_until_served(client: DemoClient, request: DemoRequest, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        problem = None
+        try:
+            if client.send(request, f"{_USER_AGENT}ready").status == request.expected.status:
+                return
+        except EnvironmentUnfitError as error:
+            problem = error
+        if time.monotonic() > deadline:
+            if problem is None:  # it answers, and the table says what
+                return
+            raise EnvironmentUnfitError(
+                f"nothing answers at {client.proxy}: start it first, as with docker compose up ({problem})"
+            )
+        time.sleep(_POLL_SECONDS)
 
 
 @asynccontextmanager
@@ -141,7 +123,7 @@ async def running_demo(directory: Path, clock: Callable[[], float]) -> AsyncIter
         clock: Seconds since the epoch, for tokens.
     """
     policy = str(policies_dir() / "shop")
-    with DevelopmentIssuer() as issuer:
+    with DevelopmentIssuer(clock=clock) as issuer:
         values = directory / "values.yaml"
         values.write_text(f"ISSUER: {issuer.url}\n")
         policy_set = load([policy], values_file=str(values)).parsed.policy_set
@@ -161,7 +143,7 @@ async def running_demo(directory: Path, clock: Callable[[], float]) -> AsyncIter
             envoy = EmbeddedEnvoy(bootstrap, directory)
             try:
                 await asyncio.to_thread(envoy.start)
-                yield Demo(_tcp(envoy), issuer, access_log, clock)
+                yield Demo(DemoClient(Server(_tcp(envoy)), issuer.sign, clock), issuer, access_log)
             finally:
                 await asyncio.to_thread(envoy.stop)
 
@@ -188,9 +170,8 @@ def _tcp(envoy: EmbeddedEnvoy) -> TcpAddress:
     return address
 
 
-def _seen(reply: _Reply, line: dict[str, Any]) -> Expected:
-    user = json.loads(reply.echo)["headers"].get("x-user") if reply.echo else None
-    return Expected(reply.status, line["reason"], tuple(line["policies"] or ()), user)
+def _seen(reply: Reply, line: dict[str, Any]) -> Expected:
+    return Expected(reply.status, line["reason"], tuple(line["policies"] or ()), reply.user)
 
 
 def _numbered(access_log: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -203,11 +184,3 @@ def _numbered(access_log: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         agent, _, _ = (line["user_agent"] or "").partition(" ")
         if agent.startswith(_USER_AGENT):
             yield int(agent.removeprefix(_USER_AGENT)), line
-
-
-def _tamper(token: str) -> str:
-    """The token with one role more, under the old signature."""
-    header, payload, signature = token.split(".")
-    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    forged = json.dumps({**claims, "roles": ["admin"]}).encode()
-    return ".".join([header, base64.urlsafe_b64encode(forged).rstrip(b"=").decode(), signature])

@@ -158,10 +158,12 @@ class Outcome:
 
     request: DemoRequest
     actual: Expected
+    decision_seen: bool = True
+    """Whether the access log was there to read: reason and policies are in it alone."""
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """The names of the fields that are not as expected."""
+        """The names of the fields that were seen and are not as expected."""
         expected, actual = self.request.expected, self.actual
-        names = ("status", "reason", "policies", "user")
+        names = ("status", "reason", "policies", "user") if self.decision_seen else ("status", "user")
         return tuple(name for name in names if getattr(expected, name) != getattr(actual, name))

@@ -1,4 +1,4 @@
-"""An upstream that says what reached it: HTTP/1.1 and gRPC (HTTP/2 in clear text) on one free loopback port.
+"""An upstream that says what reached it: HTTP/1.1 and gRPC (HTTP/2 in clear text) on one port.
 
 Every answer is JSON: `{"method", "path", "headers"}`. A gRPC call, of whatever method, is answered with one message
 that holds the same text.
@@ -20,15 +20,21 @@ from extauthz.server.sockets import listen
 
 _GRPC_HEADERS = [(b"content-type", b"application/grpc")]
 _GRPC_TRAILERS = [(b"grpc-status", b"0")]
-
+_ANY_PORT = TcpAddress("127.0.0.1", 0)
 
 _CONFIG = Config(runtime_threads=RUNTIME_THREADS, grpc=True, http1=True, access_log=False, lifespan="off")
 
 
 @asynccontextmanager
-async def echo_upstream() -> AsyncIterator[TcpAddress]:
-    """Serve the echo for as long as the block lasts; yields its address."""
-    socket = listen(TcpAddress("127.0.0.1", 0))
+async def echo_upstream(address: TcpAddress = _ANY_PORT) -> AsyncIterator[TcpAddress]:
+    """Serve the echo for as long as the block lasts, on a free loopback port unless told otherwise.
+
+    Yields its address.
+
+    Raises:
+        EnvironmentUnfitError: The address is in use or not ours.
+    """
+    socket = listen(address)
     server = HttpServer(_echo, [socket], _CONFIG)
     # Awaited below, on every way out. A TaskGroup would wrap the block's own exceptions into a group.
     serving = asyncio.ensure_future(server.run())

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import re
 import signal
@@ -7,8 +8,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from extauthz.cli import EXIT_ENVIRONMENT, EXIT_NEGATIVE, run
+from extauthz.cli import EXIT_ENVIRONMENT, EXIT_NEGATIVE, EXIT_WRONG_INPUT, run
 from extauthz.demo import table
+from extauthz.demo.upstream import echo_upstream
 from extauthz.errors import EnvironmentUnfitError
 
 pytestmark = pytest.mark.envoy
@@ -69,3 +71,40 @@ def test_hold_keeps_everything_up_until_a_signal(number):
         assert demo.wait(10) == 0
         with pytest.raises(OSError, match="refused"):
             urlopen(url[0], timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--against", "http://127.0.0.1:1", "--hold"], "--hold keeps up what the demo starts"),
+        (["--against", "127.0.0.1:1"], "write http://host:port"),
+        (["--against", "https://127.0.0.1:1"], "--ca FILE goes with https"),
+        (["--ca", "ca.pem"], "--ca goes with --against"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused(capsys, flags, says):
+    """Before anything is started or sent."""
+    assert run(["demo", *flags]) == EXIT_WRONG_INPUT
+    assert says in capsys.readouterr().err
+
+
+def test_a_stack_that_runs_elsewhere_is_shown_in_the_same_table(capsys, monkeypatch):
+    """Reasons say that they were not seen; a difference exits 2 all the same."""
+    good = table.DemoRequest("GET", "/healthz", None, table.Expected("200", "allowed", ("health.public",)))
+    wrong = table.DemoRequest("GET", "/other", None, table.Expected("403", "no_route"))
+    monkeypatch.setattr(table, "REQUESTS", (good, wrong))
+
+    async def against(*flags):
+        async with echo_upstream() as address:
+            return await asyncio.to_thread(run, ["demo", "--against", f"http://{address}", *flags])
+
+    assert asyncio.run(against()) == EXIT_NEGATIVE
+    out = capsys.readouterr().out
+    assert re.search(r"ok +GET /healthz +anonymous +200 +200 +not seen +not seen", out)
+    assert "2 requests, 1 not as expected\n" in out
+    assert asyncio.run(against("--format", "json")) == EXIT_NEGATIVE
+    document = json.loads(capsys.readouterr().out)
+    assert [(each["differences"], each["decision_seen"]) for each in document["requests"]] == [
+        ([], False),
+        (["status"], False),
+    ]

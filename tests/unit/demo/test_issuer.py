@@ -1,3 +1,4 @@
+import http.client
 import json
 import urllib.request
 from urllib.error import HTTPError
@@ -16,7 +17,7 @@ from extauthz.demo.issuer import (
     public_key_set,
     read_keys,
 )
-from extauthz.errors import ConfigurationError
+from extauthz.errors import ConfigurationError, EnvironmentUnfitError
 
 NOW = 1_800_000_000.0
 
@@ -86,6 +87,78 @@ def test_rotation_keeps_old_keys_published_or_drops_them():
         kids = {key["kid"] for key in fetch(issuer.jwks_uri)["keys"]}
     assert len(kids) == len(ALGORITHMS)
     assert not kids & {jwt.get_unverified_header(token)["kid"] for token in (old, new)}
+
+
+def ask(url, body):
+    """Status and document that the token endpoint answers."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=5) as response:
+            return response.status, json.load(response)
+    except HTTPError as error:
+        with error:
+            content = error.read()
+            is_json = error.headers["content-type"] == "application/json"
+            return error.code, json.loads(content) if is_json else None
+
+
+def test_tokens_are_minted_on_request():
+    """Claims are sent, the rest is filled in, and what is sent wins (RFC 6749 section 5.1 writes the answer)."""
+    with DevelopmentIssuer(url="http://issuer.example", clock=lambda: NOW) as issuer:
+        at = f"http://{issuer.address}/token"
+        status, answer = ask(at, b'{"sub": "alice", "roles": ["clerk"]}')
+        _, other = ask(f"{at}?alg=RS256", b'{"exp": 7, "iss": "https://other"}')
+        keys = fetch(f"http://{issuer.address}/jwks.json")
+    assert (status, answer["token_type"], answer["expires_in"]) == (200, "Bearer", 3600)
+    times = {"iat": NOW, "exp": NOW + 3600}
+    assert verify(answer["access_token"], keys) == {
+        "iss": "http://issuer.example",
+        "sub": "alice",
+        "roles": ["clerk"],
+        **times,
+    }
+    assert jwt.get_unverified_header(other["access_token"])["alg"] == "RS256"
+    assert verify(other["access_token"], keys) == {"iss": "https://other", "iat": NOW, "exp": 7}
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "says"),
+    [
+        ("", b"[]", "JSON object"),
+        ("", b"{", "Expecting"),
+        ("", b"\xff", "decode"),
+        ("", b"[" * 60_000, "recursion"),
+        ("", b'{"iss": 7}', "iss"),
+        ("?alg=HS256", b"{}", "alg is one of ES256, RS256"),
+    ],
+)
+def test_what_is_no_token_request_is_refused(query, body, says):
+    """With the reason (RFC 6749 section 5.2), and the issuer serves on."""
+    with DevelopmentIssuer(clock=lambda: NOW) as issuer:
+        status, answer = ask(f"{issuer.url}/token{query}", body)
+        assert ask(f"{issuer.url}/token", b"{}")[0] == 200
+    assert (status, answer["error"]) == (400, "invalid_request")
+    assert says in answer["error_description"]
+
+
+def test_a_long_request_is_refused_unread():
+    """64 KiB of claims are enough."""
+    with DevelopmentIssuer(clock=lambda: NOW) as issuer:
+        connection = http.client.HTTPConnection(issuer.address.host, issuer.address.port, timeout=5)
+        connection.request("POST", "/token", headers={"content-length": "65537"})
+        assert connection.getresponse().status == 413
+        connection.close()
+
+
+def test_tokens_are_minted_only_where_that_was_asked_for():
+    """The issuer of a test signs for that test alone."""
+    with DevelopmentIssuer() as issuer:
+        assert ask(f"{issuer.url}/token", b"{}") == (404, None)
+
+
+def test_an_address_in_use_is_one_message():
+    """And no traceback."""
+    with DevelopmentIssuer() as issuer, pytest.raises(EnvironmentUnfitError, match=r"^cannot listen at 127.0.0.1:\d+"):
+        DevelopmentIssuer(issuer.address)
 
 
 def test_nothing_private_is_published():

@@ -1,17 +1,27 @@
 import asyncio
 import dataclasses
 import shlex
+import socket
 import subprocess
 import time
 
 import pytest
 
-from extauthz.demo.run import running_demo
-from extauthz.demo.table import CUSTOMER, FORGER, REQUESTS, DemoRequest, Expected
+from extauthz.demo.client import parse_server
+from extauthz.demo.run import running_demo, send_against
+from extauthz.demo.table import CUSTOMER, REQUESTS, DemoRequest, Expected
+from extauthz.demo.upstream import echo_upstream
 from extauthz.errors import EnvironmentUnfitError
 
 pytestmark = pytest.mark.envoy
 NOW = time.time  # noqa: TID251 - real tokens for a real service
+
+
+@pytest.fixture
+def nobody():
+    """A server that is not there, at a port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return parse_server(f"http://127.0.0.1:{taken.getsockname()[1]}")
 
 
 async def send(directory, requests):
@@ -50,7 +60,7 @@ def test_a_curl_line_does_what_the_row_does(tmp_path):
 
     async def scenario():
         async with running_demo(tmp_path, NOW) as demo:
-            words = shlex.split(demo.curl(request))
+            words = shlex.split(demo.client.curl(request))
             assert words[0] == "curl"
             return await asyncio.to_thread(subprocess.run, [*words, "-sS"], check=True, capture_output=True, text=True)
 
@@ -60,16 +70,45 @@ def test_a_curl_line_does_what_the_row_does(tmp_path):
     assert '"x-note": "a b"' in done.stdout
 
 
-def test_a_tampered_token_has_other_claims_under_the_same_signature(tmp_path):
-    """The forger's row tests the signature, not the encoding."""
+def test_a_stack_that_runs_elsewhere_is_asked_the_same(tmp_path):
+    """Statuses and what the upstream saw are compared; reasons cannot be seen from outside."""
 
     async def scenario():
         async with running_demo(tmp_path, NOW) as demo:
-            return demo.mint(FORGER), demo.mint(CUSTOMER)
+            return await asyncio.to_thread(against, demo)
 
-    forged, honest = (token.split(".") for token in asyncio.run(scenario()))
-    assert forged[0] == honest[0]
-    assert forged[1] != honest[1]
+    def against(demo):
+        wrong = dataclasses.replace(REQUESTS[0], expected=Expected("403", "no_route", user="alice"))
+        issuer = parse_server(demo.issuer.url)
+        return send_against(demo.client.proxy, issuer, (*REQUESTS, wrong), clock=NOW, start_seconds=5)
+
+    *outcomes, wrong = asyncio.run(scenario())
+    assert [(o.request.path, o.actual) for o in outcomes if o.differences] == []
+    assert {o.actual.user for o in outcomes} >= {"carol", "alice", "reporter"}
+    assert wrong.differences == ("status", "user")
+
+
+def test_a_stack_that_does_not_run_is_one_message(nobody):
+    """What to do about it is in it."""
+    with pytest.raises(EnvironmentUnfitError, match=r"^nothing answers at http://127.0.0.1:\d+: start it first"):
+        send_against(nobody, nobody, REQUESTS, clock=NOW, start_seconds=0)
+
+
+def test_a_proxy_that_starts_late_is_waited_for(nobody):
+    """`up` and the table may be started together."""
+
+    async def late():
+        async with asyncio.TaskGroup() as tasks:
+            request = DemoRequest("GET", "/healthz", None, Expected("200", None))
+            sent = tasks.create_task(
+                asyncio.to_thread(send_against, nobody, nobody, [request], clock=NOW, start_seconds=20)
+            )
+            await asyncio.sleep(0.3)  # the first attempts fail
+            async with echo_upstream(nobody.address):
+                return await sent
+
+    (outcome,) = asyncio.run(late())
+    assert outcome.differences == ()
 
 
 def test_what_fails_inside_comes_out_as_it_is(tmp_path, monkeypatch):

@@ -3,8 +3,10 @@ import json
 from http.client import HTTPConnection
 
 import grpc
+import pytest
 
 from extauthz.demo.upstream import echo_upstream
+from extauthz.errors import EnvironmentUnfitError
 
 
 def ask(address):
@@ -42,3 +44,14 @@ def test_grpc_is_echoed():
     """The same port answers gRPC, with the same text as the message."""
     answer = asyncio.run(with_echo(call))
     assert (answer["method"], answer["path"]) == ("POST", "/shop.Orders/Get")
+
+
+def test_an_address_in_use_is_one_message():
+    """And no traceback."""
+
+    async def twice():
+        async with echo_upstream() as address, echo_upstream(address):
+            pass
+
+    with pytest.raises(EnvironmentUnfitError, match=r"^cannot listen at 127.0.0.1:\d+"):
+        asyncio.run(twice())

@@ -1,0 +1,63 @@
+"""`extauthz demo serve-issuer` and `serve-upstream`: the demo's counterparts as processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from extauthz.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from extauthz.lowering.address import TcpAddress
+
+Listen = Annotated[str, typer.Option(metavar="HOST:PORT", help="Where it listens.")]
+
+
+def serve_issuer(
+    *,
+    listen: Listen = "127.0.0.1:8081",
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="What it calls itself, the `iss` of its tokens; else its address.")
+    ] = None,
+) -> None:
+    """Serve an issuer for development: keys, discovery, and POST /token, which signs whatever claims it is sent.
+
+    Example: curl -d '{"sub": "alice", "aud": "shop", "roles": ["clerk"]}' 'http://127.0.0.1:8081/token?alg=RS256'
+    """
+    from extauthz.demo.issuer import DevelopmentIssuer
+
+    clock = time.time  # noqa: TID251 - a command reads the clock and hands it on
+    with DevelopmentIssuer(_tcp(listen), url=url, clock=clock) as issuer:
+        asyncio.run(_until_signalled(f"issuer {issuer.url} at {listen}, for development only: it signs anything"))
+
+
+def serve_upstream(*, listen: Listen = "127.0.0.1:8082") -> None:
+    """Serve an upstream, HTTP/1.1 and gRPC, that answers what reached it: method, path and headers, as JSON."""
+    from extauthz.demo.upstream import echo_upstream
+
+    async def serve() -> None:
+        async with echo_upstream(_tcp(listen)) as address:
+            await _until_signalled(f"upstream at {address}")
+
+    asyncio.run(serve())
+
+
+async def _until_signalled(ready: str) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    typer.echo(ready, err=True)
+    await stop.wait()
+
+
+def _tcp(text: str) -> TcpAddress:
+    from extauthz.lowering.address import TcpAddress, parse_address
+
+    address = parse_address(text)
+    if not isinstance(address, TcpAddress):
+        raise ConfigurationError(f"--listen {text}: write host:port")
+    return address

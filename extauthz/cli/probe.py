@@ -1,0 +1,49 @@
+"""`extauthz probe`: whether a service answers, for health checks in images that hold nothing else to ask with."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from extauthz.cli import EXIT_ENVIRONMENT
+from extauthz.errors import ConfigurationError
+
+_SECONDS = 2.0
+
+
+def probe(
+    url: Annotated[
+        str | None,
+        typer.Argument(metavar="URL", help="What to GET: http://... [/readyz at EXTAUTHZ_ADMIN]", show_default=False),
+    ] = None,
+) -> int:
+    """Exit 0 when the service answers 200, else 1 with what it says."""
+    from urllib.error import HTTPError, URLError
+    from urllib.request import ProxyHandler, build_opener
+
+    target = url or _readiness()
+    if not target.startswith("http://"):
+        raise ConfigurationError(f"'{target}' is no address to probe: write http://host:port/path")
+    opener = build_opener(ProxyHandler({}))  # a health check asks nobody else
+    try:
+        with opener.open(target, timeout=_SECONDS) as response:
+            return 0 if response.status == 200 else EXIT_ENVIRONMENT
+    except HTTPError as error:
+        with error:
+            typer.echo(f"{target}: {error.code} {error.read(500).decode(errors='replace')}".rstrip(), err=True)
+    except (URLError, OSError) as error:
+        typer.echo(f"{target}: {getattr(error, 'reason', error)}", err=True)
+    return EXIT_ENVIRONMENT
+
+
+def _readiness() -> str:
+    """Of the service in this container: its private listener, which another address than loopback opens to itself."""
+    from extauthz.lowering.address import TcpAddress, parse_address
+
+    address = parse_address(os.environ.get("EXTAUTHZ_ADMIN", "127.0.0.1:9180"))
+    if not isinstance(address, TcpAddress):
+        raise ConfigurationError(f"EXTAUTHZ_ADMIN={address} is a Unix socket: probe takes http://host:port/path")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 - not bound here
+    return f"http://{TcpAddress(host, address.port)}/readyz"

@@ -1,0 +1,67 @@
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from extauthz.cli import EXIT_ENVIRONMENT, EXIT_WRONG_INPUT, run
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path in {"/readyz", "/other"} else 503)
+        self.end_headers()
+        self.wfile.write(b"key set missing\n")
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def no_address(monkeypatch):
+    """Tests do not depend on the environment they run in."""
+    monkeypatch.delenv("EXTAUTHZ_ADMIN", raising=False)
+
+
+@pytest.fixture
+def port():
+    """Of a service that is ready, and also answers elsewhere."""
+    with HTTPServer(("127.0.0.1", 0), _Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_the_services_own_settings_say_where(port, host, monkeypatch):
+    """A container that listens everywhere is asked at its own loopback; no proxy is asked."""
+    monkeypatch.setenv("EXTAUTHZ_ADMIN", f"{host}:{port}")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert run(["probe"]) == 0
+
+
+def test_another_address_is_asked_when_given(port):
+    """Issuer and upstream are probed with the same command."""
+    assert run(["probe", f"http://127.0.0.1:{port}/other"]) == 0
+
+
+def test_not_ready_says_why(port, capsys):
+    """Docker keeps the output with the container's health."""
+    assert run(["probe", f"http://127.0.0.1:{port}/bad"]) == EXIT_ENVIRONMENT
+    assert capsys.readouterr().err == f"http://127.0.0.1:{port}/bad: 503 key set missing\n"
+
+
+def test_nobody_there_is_one_line(monkeypatch, capsys):
+    """Exit 1, no traceback."""
+    monkeypatch.setenv("EXTAUTHZ_ADMIN", "127.0.0.1:1")
+    assert run(["probe"]) == EXIT_ENVIRONMENT
+    assert capsys.readouterr().err == "http://127.0.0.1:1/readyz: [Errno 111] Connection refused\n"
+
+
+def test_what_cannot_be_probed_is_refused(monkeypatch, capsys):
+    """With the form that is expected."""
+    assert run(["probe", "ftp://a"]) == EXIT_WRONG_INPUT
+    monkeypatch.setenv("EXTAUTHZ_ADMIN", "unix:/run/admin.sock")
+    assert run(["probe"]) == EXIT_WRONG_INPUT
+    assert capsys.readouterr().err.count("http://host:port/path") == 2
