@@ -194,11 +194,13 @@ class _TokenPlace:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         known = self._known.get(digest)
         if known is not None and known.key_set is known.keys.usable(now):
+            self._verified.hits += 1
             if not known.valid_from <= now < known.valid_until:
                 check_time(known.valid_from, known.valid_until, now)
             return known.principal
         failure = self._failures.get(digest)
         if failure is not None:
+            self._verified.hits += 1
             raise type(failure)(str(failure))
         try:
             return self._authenticate(token, digest, now)

@@ -63,10 +63,15 @@ class VerifiedTokens:
         self._tokens: LruCache[VerifiedToken] = LruCache(capacity)
         self.verifications = 0
         """Tokens that had to be verified, for metrics."""
+        self.hits = 0
+        """Tokens that were known, here or to those who keep what they made of them; for metrics."""
 
     def get(self, token_digest: bytes, scope: bytes) -> VerifiedToken | None:
         """What is known of the token under this scope (see `scope_of`)."""
-        return self._tokens.get(token_digest + scope)
+        token = self._tokens.get(token_digest + scope)
+        if token is not None:
+            self.hits += 1
+        return token
 
     def put(self, token_digest: bytes, scope: bytes, token: VerifiedToken) -> None:
         self.verifications += 1

@@ -62,6 +62,11 @@ class Admission:
         """Whether requests are being parked."""
         return self._parks
 
+    @property
+    def parked(self) -> int:
+        """Requests that wait for their turn."""
+        return len(self._parked)
+
     def enters_at_once(self) -> bool:
         """Whether the request may be answered now; otherwise it has to `wait`."""
         self._arrived += 1

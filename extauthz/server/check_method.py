@@ -93,6 +93,11 @@ class CheckMethod:
         # Built ahead, so that it is there even when building an answer is what fails.
         self._last_resort = answerer.refuse(Reason.INTERNAL_ERROR)
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait now: for their turn, or for a key set."""
+        return self._admission.parked + self._fetching
+
     async def __call__(self, call: Call) -> None:
         """Answer one call."""
         started = self._monotonic()

@@ -73,7 +73,11 @@ class Decider:
         """What was counted until now."""
         tally = self.counter.tally
         tally.token_verifications = self._tokens.verifications
-        tally.decision_log_drops = self.log.dropped if self.log is not None else 0
+        tally.token_cache_hits = self._tokens.hits
+        if self.log is not None:
+            tally.decision_log_drops = self.log.dropped
+            tally.decision_log_left_out = self.log.left_out
+        tally.waiting = self.check.waiting
         return tally
 
     def _observe(self, answer: Answer, answerer: Answerer, seconds: float) -> None:

@@ -6,14 +6,16 @@ that moment. INVARIANT: every label value comes from the policy or from a table 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from extauthz import __version__
 from extauthz.model.decision import Reason
-from extauthz.telemetry.status import ServiceStatus
+from extauthz.telemetry.status import KeySetState, ServiceStatus
 from extauthz.telemetry.tally import BUCKETS_SECONDS, Tally
 
 
@@ -45,15 +47,20 @@ class ServiceMetrics(Collector):
         """The families, as prometheus_client's registry asks for them."""
         tally = self._tally()
         yield from _decision_families(tally)
+        yield from _token_families(tally)
+        yield from _decision_log_families(tally)
+        yield from self._state_families()
         yield from self._policy_families()
         yield from self._key_set_families()
-        yield CounterMetricFamily(
-            "extauthz_token_verifications",
-            "Tokens whose signature was verified; those known already are not counted.",
-            value=tally.token_verifications,
-        )
-        yield CounterMetricFamily(
-            "extauthz_decision_log_dropped", "Decisions that were not logged.", value=tally.decision_log_drops
+
+    def _state_families(self) -> Iterator[Metric]:
+        build = GaugeMetricFamily("extauthz_build_info", "What runs; always 1.", labels=["version"])
+        build.add_metric([__version__], 1)
+        yield build
+        yield GaugeMetricFamily(
+            "extauthz_ready",
+            "Whether requests are decided by a policy, and will be.",
+            value=float(self._status.is_ready),
         )
 
     def _policy_families(self) -> Iterator[Metric]:
@@ -87,12 +94,45 @@ class ServiceMetrics(Collector):
         failures = CounterMetricFamily(
             "extauthz_key_set_fetch_failures", "Fetches of a provider's keys that failed.", labels=["provider"]
         )
+        usable = GaugeMetricFamily(
+            "extauthz_key_set_usable",
+            "Whether a provider's tokens can be verified; if not, they are answered with 503.",
+            labels=["provider"],
+        )
         for provider, key_set in sorted(self._status.key_sets.items()):
             failures.add_metric([provider], key_set.failures)
+            usable.add_metric([provider], float(key_set.state is not KeySetState.MISSING))
             if key_set.fetched_at is not None:
                 age.add_metric([provider], max(0.0, self._clock() - key_set.fetched_at))
         yield age
         yield failures
+        yield usable
+
+
+def _token_families(tally: Tally) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "extauthz_token_verifications",
+        "Tokens whose signature was verified; those known already are not counted.",
+        value=tally.token_verifications,
+    )
+    yield CounterMetricFamily(
+        "extauthz_token_cache_hits",
+        "Tokens about which everything was known, that they are no good included.",
+        value=tally.token_cache_hits,
+    )
+
+
+def _decision_log_families(tally: Tally) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "extauthz_decision_log_dropped",
+        "Decisions that should have been logged and were not: no room, or not writable.",
+        value=tally.decision_log_drops,
+    )
+    yield CounterMetricFamily(
+        "extauthz_decision_log_left_out",
+        "Decisions that sampling left out of the decision log.",
+        value=tally.decision_log_left_out,
+    )
 
 
 def _decision_families(tally: Tally) -> Iterator[Metric]:
@@ -101,8 +141,22 @@ def _decision_families(tally: Tally) -> Iterator[Metric]:
     for (effect, reason, route), count in sorted(counted.items()):
         decisions.add_metric([str(effect), str(reason), route], count)
     yield decisions
-    shed = sum(count for (_, reason, _), count in counted.items() if reason == Reason.OVERLOADED)
-    yield CounterMetricFamily("extauthz_shed", "Requests refused because too many waited.", value=shed)
+    by_reason: Counter[str] = Counter()
+    for (_, reason, _), count in counted.items():
+        by_reason[reason] += count
+    yield CounterMetricFamily(
+        "extauthz_shed",
+        "Requests refused because too many waited, or for too long.",
+        value=by_reason[Reason.OVERLOADED],
+    )
+    yield CounterMetricFamily(
+        "extauthz_deadline_misses",
+        "Requests that were answered as could-not-decide because a key set did not come in time.",
+        value=by_reason[Reason.DEADLINE_EXCEEDED],
+    )
+    yield GaugeMetricFamily(
+        "extauthz_waiting_requests", "Requests that wait now: for their turn, or for a key set.", value=tally.waiting
+    )
     latency = HistogramMetricFamily(
         "extauthz_decision_seconds", "From the arrival of a call to the departure of its answer."
     )

@@ -32,9 +32,15 @@ class Tally:
     seconds: float = 0.0
     """The latencies' sum."""
     token_verifications: int = 0
-    """Tokens whose signature had to be verified; the others were known."""
+    """Tokens whose signature had to be verified, and was right."""
+    token_cache_hits: int = 0
+    """Tokens about which everything was known already, that they are no good included."""
     decision_log_drops: int = 0
     """Decision records that were lost."""
+    decision_log_left_out: int = 0
+    """Answers that are not logged because of sampling."""
+    waiting: int = 0
+    """Calls that wait at this moment: for their turn, or for a key set."""
 
     def add(self, other: Tally, routes: RouteLabels) -> None:
         """Add what another process has counted; its routes are labelled anew, as it may have named others."""
@@ -43,7 +49,10 @@ class Tally:
         self.buckets = [mine + theirs for mine, theirs in zip(self.buckets, other.buckets, strict=True)]
         self.seconds += other.seconds
         self.token_verifications += other.token_verifications
+        self.token_cache_hits += other.token_cache_hits
         self.decision_log_drops += other.decision_log_drops
+        self.decision_log_left_out += other.decision_log_left_out
+        self.waiting += other.waiting
 
 
 class RouteLabels(dict[str | None, str]):

@@ -221,6 +221,20 @@ def test_incurable_failures_are_remembered(verifications):
     assert len(verifications) == 4
 
 
+def test_hits_are_what_was_not_verified():
+    """Of good tokens, of bad ones, and of those that another combination of providers has verified."""
+    key_sets, tokens = KeySets(), VerifiedTokens()
+    first = Authenticator([make_provider()], [], ROLES, key_sets, tokens)
+    good, bad = bearer(token()), bearer(token(aud="other"))
+    for _ in range(3):
+        caller(first, good)
+        with pytest.raises(AudienceMismatchError):
+            first.authenticate(bad, NOW)
+    assert (tokens.verifications, tokens.hits) == (1, 4)
+    caller(Authenticator([make_provider(), PARTNER], [], ROLES, key_sets, tokens), good)
+    assert (tokens.verifications, tokens.hits) == (1, 5)
+
+
 def test_missing_keys_are_needed():
     """Until they are there, for one failed fetch could not decide, and then again."""
     provider, _, state, authenticator = remote(keys=())

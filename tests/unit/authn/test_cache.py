@@ -31,7 +31,7 @@ def test_a_verified_token_is_found_only_under_its_provider_and_keys():
     for other in (scope_of(b"provider2", b"version"), scope_of(b"provider", b"version2")):
         assert tokens.get(b"token", other) is None
     assert tokens.get(b"token2", scope) is None
-    assert tokens.verifications == 1
+    assert (tokens.verifications, tokens.hits) == (1, 1)
 
 
 def test_verified_tokens_are_bounded():

@@ -119,7 +119,9 @@ def test_when_the_crowd_has_gone_all_is_as_before():
 
     async def scenario(crowd):
         await crowd.crowd()
+        assert crowd.admission.parked == 2 * FULL_BATCH - RESUMED_WHEN_FULL
         await crowd.quiet()
+        assert crowd.admission.parked == 0
         assert len(crowd.let_in) == len(crowd.tasks)
         await crowd.round(1)
         assert len(crowd.let_in) == len(crowd.tasks)

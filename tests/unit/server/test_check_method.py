@@ -7,7 +7,8 @@ from extauthz.authn.authenticator import NeedKeySet
 from extauthz.check.answer import Answer
 from extauthz.model.decision import Effect, Reason
 from extauthz.server.admission import FULL_BATCH
-from extauthz.server.check_method import MAX_MESSAGE_BYTES, CheckLimits
+from extauthz.server.asgi import GrpcApplication
+from extauthz.server.check_method import CHECK_PATH, MAX_MESSAGE_BYTES, CheckLimits
 from tests.harness.asgi_call import GRPC, call_application, check_message, frame
 from tests.harness.authn import make_provider
 
@@ -100,12 +101,16 @@ def test_waiting_for_keys_is_bounded(bench):
             await opened.wait()
 
         bench.fetch = fetch
-        application = bench.application()
+        method = bench.method()
+        application = GrpcApplication({CHECK_PATH: method})
         waiting = [asyncio.ensure_future(call_application(application, frame(check_message()))) for _ in range(3)]
         await asyncio.sleep(0)
+        assert method.waiting == 3
         refused = await call_application(application, frame(check_message()))
         opened.set()
-        return refused, await asyncio.gather(*waiting)
+        waited = await asyncio.gather(*waiting)
+        assert method.waiting == 0
+        return refused, waited
 
     refused, waited = asyncio.run(main())
     assert refused.denied == 503

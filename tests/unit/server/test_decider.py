@@ -93,6 +93,7 @@ def test_every_answer_is_counted_under_its_route():
             ("deny", ""),
         ]
         assert sum(tally.buckets) == 3
+        assert tally.waiting == 0
 
     asyncio.run(main())
 
@@ -133,7 +134,8 @@ def test_every_answer_is_logged_once_there_is_a_log():
         deciding.decider.log = log
         async with running(log):
             await deciding.ask("/a")
-        assert deciding.decider.read_tally().decision_log_drops == 0
+        tally = deciding.decider.read_tally()
+        assert (tally.decision_log_drops, tally.decision_log_left_out) == (0, 0)
         snapshot = deciding.decider.check.answerer.snapshot
         assert snapshot is not None
         return snapshot.revision

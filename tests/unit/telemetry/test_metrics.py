@@ -1,6 +1,7 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from extauthz import __version__
 from extauthz.model.decision import Decision, Effect, PolicyId, Reason
 from extauthz.telemetry.metrics import ServiceMetrics
 from extauthz.telemetry.status import FailedLoad, ServiceStatus
@@ -60,9 +61,25 @@ def test_latency_is_a_cumulative_histogram(metrics, counter):
 
 
 def test_refusals_under_overload_are_counted_by_themselves(metrics, counter):
-    """An alert needs no regular expression."""
-    counter.observe(denied(Reason.OVERLOADED), 0.1)
-    assert samples(metrics)["extauthz_shed_total",] == 1
+    """Over all routes; an alert needs no regular expression."""
+    counter.routes.name(["a"])
+    for route in (None, "a"):
+        counter.observe(denied(Reason.OVERLOADED, route), 0.1)
+    counter.observe(denied(Reason.DEADLINE_EXCEEDED), 0.15)
+    counter.tally.waiting = 12
+    read = samples(metrics)
+    assert read["extauthz_shed_total",] == 2
+    assert read["extauthz_deadline_misses_total",] == 1
+    assert read["extauthz_waiting_requests",] == 12
+
+
+def test_what_runs_and_whether_it_is_ready_is_told(metrics, status):
+    """By the same rule as the probe."""
+    read = samples(metrics)
+    assert read["extauthz_build_info", f"version={__version__}"] == 1
+    assert read["extauthz_ready",] == 1
+    status.is_draining = True
+    assert samples(metrics)["extauthz_ready",] == 0
 
 
 def test_the_policy_in_force_is_told(metrics, status):
@@ -83,14 +100,19 @@ def test_key_sets_have_an_age_once_they_are_there(metrics):
     assert read["extauthz_key_set_age_seconds", "provider=corp"] == 100
     assert ("extauthz_key_set_age_seconds", "provider=partner") not in read
     assert read["extauthz_key_set_fetch_failures_total", "provider=partner"] == 3
+    assert read["extauthz_key_set_usable", "provider=corp"] == 1
+    assert read["extauthz_key_set_usable", "provider=partner"] == 0
 
 
 def test_what_others_count_is_read_from_them(metrics, counter):
     """The token cache and the decision log."""
-    counter.tally.token_verifications, counter.tally.decision_log_drops = 5, 7
+    counter.tally.token_verifications, counter.tally.token_cache_hits = 5, 6
+    counter.tally.decision_log_drops, counter.tally.decision_log_left_out = 7, 8
     read = samples(metrics)
     assert read["extauthz_token_verifications_total",] == 5
+    assert read["extauthz_token_cache_hits_total",] == 6
     assert read["extauthz_decision_log_dropped_total",] == 7
+    assert read["extauthz_decision_log_left_out_total",] == 8
     assert read["process_resident_memory_bytes",] > 0
 
 

@@ -1,4 +1,6 @@
 import pickle
+from collections import Counter
+from dataclasses import fields
 
 from extauthz.model.decision import Decision, Effect, PolicyId, Reason
 from extauthz.telemetry.tally import (
@@ -52,9 +54,12 @@ def test_the_counts_of_processes_add_up():
         counting.observe(allowed("a"), 0.001)
         counting.observe(allowed(None), 0.3)
         counting.tally.token_verifications, counting.tally.decision_log_drops = 3, 4
+        counting.tally.token_cache_hits, counting.tally.decision_log_left_out, counting.tally.waiting = 5, 6, 7
     ours.tally.add(theirs.tally, ours.routes)
     assert ours.tally.decisions == {("allow", "allowed", "a"): 2, ("allow", "allowed", NO_ROUTE): 2}
     assert [ours.tally.buckets[4], ours.tally.buckets[-1]] == [2, 2]
+    added = ours.tally
+    assert (added.token_cache_hits, added.decision_log_left_out, added.waiting) == (10, 12, 14)
     assert (ours.tally.seconds, ours.tally.token_verifications, ours.tally.decision_log_drops) == (0.602, 6, 8)
 
 
@@ -72,3 +77,16 @@ def test_a_tally_can_be_sent():
     counting.observe(allowed("a"), 0.001)
     assert pickle.loads(pickle.dumps(counting.tally)) == counting.tally
     assert counting.tally != Tally()
+
+
+def test_no_count_is_forgotten_when_processes_are_added_up():
+    """A field that `add` leaves out would show one process alone."""
+    one = Tally(Counter({("allow", "allowed", NO_ROUTE): 1}), [1] * (len(BUCKETS_SECONDS) + 1))
+    for name in [each.name for each in fields(Tally) if each.name not in {"decisions", "buckets"}]:
+        setattr(one, name, 1)
+    total = Tally()
+    for _ in range(2):
+        total.add(one, RouteLabels())
+    assert total.decisions == {("allow", "allowed", NO_ROUTE): 2}
+    assert total.buckets == [2] * (len(BUCKETS_SECONDS) + 1)
+    assert {getattr(total, each.name) for each in fields(Tally) if each.name not in {"decisions", "buckets"}} == {2}
