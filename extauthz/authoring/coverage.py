@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
+from extauthz.authoring.covered import Kind
 from extauthz.authoring.describe import on_one_line
 from extauthz.authoring.explain import binding_outcome, rule_outcome
 from extauthz.authoring.run import Question
@@ -36,16 +36,6 @@ from extauthz.model.policy import (
 from extauthz.model.source import Span
 
 ERRORED = str(Outcome.ERRORED)
-
-
-class Kind(StrEnum):
-    """What can be exercised."""
-
-    ROUTE = "route"
-    RULE = "rule"
-    ROLE = "role"
-    BINDING = "binding"
-    CONDITION = "condition"
 
 
 _OUTCOMES = {

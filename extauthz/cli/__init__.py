@@ -87,12 +87,16 @@ def _register_commands() -> None:
     from extauthz.cli.policy_coverage import measure
     from extauthz.cli.policy_explain import explain_request
     from extauthz.cli.policy_matrix import print_matrix
+    from extauthz.cli.policy_new import write_set
+    from extauthz.cli.policy_rule import describe
     from extauthz.cli.policy_test import run_tests
     from extauthz.cli.probe import probe
     from extauthz.cli.serve import serve
     from extauthz.cli.token import token_app
 
     policy_app.command("test")(run_tests)
+    policy_app.command("rule")(describe)
+    policy_app.command("new")(write_set)
     policy_app.command("coverage")(measure)
     policy_app.command("explain")(explain_request)
     policy_app.command("matrix")(print_matrix)

@@ -10,13 +10,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from extauthz.authoring.coverage import Item, Kind, share_of
+from extauthz.authoring.covered import Kind
 from extauthz.cli import EXIT_NEGATIVE
 from extauthz.cli.options import PathsArgument, ValuesOption
 from extauthz.cli.render import console, count, print_json, print_table, visible
 
 if TYPE_CHECKING:
-    from extauthz.authoring.coverage import Coverage
+    from extauthz.authoring.coverage import Coverage, Item
     from extauthz.cli.suites import Bench
 
 _STYLES = {"+": "green", "~": "yellow", "-": "red", " ": "dim"}
@@ -48,6 +48,7 @@ def measure(
 
     Example: extauthz policy coverage policies/shop --values policies/shop.values.yaml --fail-under 90
     """
+    from extauthz.authoring.coverage import share_of
     from extauthz.cli.suites import load_bench
 
     bench = load_bench(paths, values)
@@ -92,6 +93,8 @@ def _measure(bench: Bench) -> tuple[Coverage, int]:
 
 def _print(items: Sequence[Item], kinds: Sequence[Kind], out: Console) -> None:
     """A table of shares, then everything that is missing at its place."""
+    from extauthz.authoring.coverage import share_of
+
     rows = []
     for kind in kinds:
         share = share_of(item for item in items if item.kind is kind)
@@ -128,6 +131,8 @@ def _print_source(items: Sequence[Item], bench: Bench, out: Console) -> None:
 
 
 def _as_json(items: Sequence[Item], kinds: Sequence[Kind], bench: Bench) -> dict[str, object]:
+    from extauthz.authoring.coverage import share_of
+
     shares = {str(kind): share_of(item for item in items if item.kind is kind) for kind in kinds}
     return {
         "revision": bench.loaded.parsed.policy_set.revision,

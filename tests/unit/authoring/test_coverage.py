@@ -1,4 +1,5 @@
-from extauthz.authoring.coverage import Coverage, Item, Kind, Share, share_of
+from extauthz.authoring.coverage import Coverage, Item, Share, share_of
+from extauthz.authoring.covered import Kind
 from extauthz.model.decision import Outcome
 from tests.policies import policy_set
 from tests.suites import SHOP, runner, suite

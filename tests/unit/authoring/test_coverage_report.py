@@ -1,5 +1,6 @@
-from extauthz.authoring.coverage import Item, Kind
+from extauthz.authoring.coverage import Item
 from extauthz.authoring.coverage_report import by_line, lcov, marked_source
+from extauthz.authoring.covered import Kind
 from extauthz.model.decision import Outcome
 from extauthz.model.source import Span
 
