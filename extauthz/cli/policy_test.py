@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
-from extauthz.cli import EXIT_NEGATIVE, EXIT_WRONG_INPUT
-from extauthz.cli.render import console, count, print_json, visible
+from extauthz.cli import EXIT_INTERRUPTED, EXIT_NEGATIVE
+from extauthz.cli.render import console, count, print_diagnostics, print_json, visible
 from extauthz.errors import ConfigurationError, PolicyError
 
 if TYPE_CHECKING:
@@ -63,9 +63,11 @@ def run_tests(
     for _ in _changes(paths, values):
         try:
             _run_once(paths, values, run, output)
-        except (PolicyError, ConfigurationError) as error:
-            console(stderr=True).print(visible_lines(str(error)), style="red")
-    return EXIT_WRONG_INPUT
+        except PolicyError as error:
+            print_diagnostics(error.diagnostics, console(stderr=True))
+        except ConfigurationError as error:
+            console(stderr=True).print(visible(f"extauthz: {error}"))
+    return EXIT_INTERRUPTED  # what ends a watch is an interrupt
 
 
 def _run_once(paths: Sequence[Path], values: Path | None, run: str | None, output: ResultFormat) -> int:
@@ -145,11 +147,6 @@ def _print_failure(result: CaseResult, suite: SuiteResult, out: Console) -> None
     width = max(len(line.label) for line in lines)
     for line in lines:
         out.print(Text(f"       {line.label:<{width}}  ", style="dim"), Text(visible(line.text)), sep="")
-
-
-def visible_lines(text: str) -> str:
-    """Several lines, each made visible."""
-    return "\n".join(visible(line) for line in text.split("\n"))
 
 
 def _as_json(results: Sequence[SuiteResult], bench: Bench) -> dict[str, object]:
