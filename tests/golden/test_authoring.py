@@ -33,7 +33,6 @@ COMMANDS = {
     ),
     "policy-test/json.txt": (2, "policy test set.yaml failing_test.yaml --run 'refund: clerk*' --format json"),
     "policy-rule/page.txt": (0, "policy rule EAZ902"),
-    "policy-rule/all.txt": (0, "policy rule"),
     **{f"policy-matrix/{f}.txt": (0, f"policy matrix {SET} --format {f}") for f in ("text", "markdown", "csv", "svg")},
     "policy-explain/allowed.txt": (0, f"policy explain {SET} --path /orders/7 --claims '{CAROL}' {AT}"),
     "policy-explain/missed.txt": (2, f"policy explain {SET} --path /orders/8 --claims '{CAROL}' {AT}"),
