@@ -95,11 +95,11 @@ def _register_commands() -> None:
     from extauthz.cli.token import token_app
 
     policy_app.command("test")(run_tests)
-    policy_app.command("rule")(describe)
-    policy_app.command("new")(write_set)
     policy_app.command("coverage")(measure)
     policy_app.command("explain")(explain_request)
     policy_app.command("matrix")(print_matrix)
+    policy_app.command("new")(write_set)
+    policy_app.command("rule")(describe)
     app.command("compile")(compile_)
     app.command()(decide)
     app.command()(probe)
