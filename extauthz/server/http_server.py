@@ -1,16 +1,25 @@
-"""h2corn, embedded: one application on sockets of ours, in the running event loop, drained without loss."""
+"""h2corn, embedded: one application on sockets of ours, in the running event loop, drained without loss.
+
+h2corn never reads its certificate again. So a new certificate is served by a new server on the same sockets, and the
+old one takes no more connections and finishes what it has.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from h2corn import Config, RequestPolicy, Server
 from h2corn._lib import prepare_tls
+from h2corn._server import TlsMaterial
 
+from extauthz.errors import ConfigurationError
 from extauthz.server.sockets import ListeningSocket
+from extauthz.tls import Credentials
 
 # A client can put much into headers that a proxy passes on with its call (tracing baggage); refusing them is an error
 # over there, so the limits are far above what proxies let in.
@@ -30,8 +39,12 @@ _BODY_IDLE_SECONDS: Final = 5.0
 _RESPONSE_STALL_SECONDS: Final = 10.0
 
 
+# h2corn's configuration wants the names of the files; what it is given to serve are their checked contents.
+_GIVEN_AS_BYTES: Final = Path("given as bytes")
+
+
 def grpc_config(*, drain_timeout_seconds: float) -> Config:
-    """HTTP/2 without TLS, gRPC only. Bodies are limited by the application, which answers what h2corn would cut off."""
+    """HTTP/2, gRPC only. Bodies are limited by the application, which answers what h2corn would cut off."""
     every_path = RequestPolicy(
         path="/*",
         max_request_body_size=0,
@@ -74,10 +87,23 @@ def private_config(*, drain_timeout_seconds: float, max_body_bytes: int) -> Conf
 class HttpServer:
     """One application on any number of listening sockets."""
 
-    def __init__(self, application: Any, sockets: Sequence[ListeningSocket], config: Config) -> None:
+    def __init__(
+        self,
+        application: Any,
+        sockets: Sequence[ListeningSocket],
+        config: Config,
+        credentials: Credentials | None = None,
+    ) -> None:
+        """Serve in clear text, or with TLS if there are credentials.
+
+        Raises:
+            ConfigurationError: h2corn cannot use the credentials.
+        """
+        self._application = application
         self._sockets = sockets
         self._config = dataclasses.replace(config, bind=tuple(f"fd://{each.descriptor}" for each in sockets))
-        self._server = Server(application, self._config)
+        self._stopping = False
+        self._current = _Generation(application, self._config, sockets, credentials)
 
     async def run(self) -> None:
         """Serve until `stop`; returns when every request in flight is answered, or its time is over.
@@ -85,18 +111,85 @@ class HttpServer:
         Raises:
             RuntimeError: requests outlasted twice the drain timeout.
         """
-        # `Server.serve` would bind the sockets itself and print a banner of its own. This is what h2corn's own workers
-        # call; the exact version is pinned. It owns the descriptors from here on.
-        await self._server._serve_worker_fds(  # noqa: SLF001
-            [os.dup(each.descriptor) for each in self._sockets], prepared_tls=prepare_tls(self._config)
-        )
+        try:
+            async with asyncio.TaskGroup() as self._generations:
+                self._current.start_in(self._generations)
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
 
     async def started(self) -> None:
         """Wait until requests are accepted."""
-        await self._server.wait_started()
+        await self._current.server.wait_started()
+
+    async def replace_credentials(self, credentials: Credentials) -> None:
+        """Serve new connections with other credentials; returns when the old ones are closed. Only while running.
+
+        Raises:
+            ConfigurationError: h2corn cannot use them; all is as before.
+            RuntimeError: requests on old connections outlasted twice the drain timeout.
+        """
+        retiring = self._current
+        successor = _Generation(self._application, self._config, self._sockets, credentials)
+        if self._stopping:
+            return
+        successor.start_in(self._generations)
+        self._current = successor
+        await successor.server.wait_started()
+        retiring.is_current = False
+        retiring.server.shutdown()
+        await retiring.end()
 
     def stop(self) -> None:
         """Accept nothing more and let what is in flight finish."""
-        self._server.shutdown()
+        self._stopping = True
+        self._current.server.shutdown()
         for each in self._sockets:
             each.close()
+
+
+class _Generation:
+    """A server of h2corn's, from its start to its end."""
+
+    def __init__(
+        self, application: Any, config: Config, sockets: Sequence[ListeningSocket], credentials: Credentials | None
+    ) -> None:
+        material = None
+        if credentials is not None:
+            client_ca = credentials.client_ca
+            material = TlsMaterial(credentials.certificate_chain, credentials.private_key, client_ca)
+            config = dataclasses.replace(
+                config,
+                certfile=_GIVEN_AS_BYTES,
+                keyfile=_GIVEN_AS_BYTES,
+                ca_certs=_GIVEN_AS_BYTES if client_ca else None,
+                cert_reqs="required" if client_ca else "none",
+            )
+        try:
+            self._tls = prepare_tls(config, material)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"the certificate or its key cannot be served: {error}") from None
+        self.server = Server(application, config)
+        self.is_current = True
+        self._sockets = sockets
+
+    def start_in(self, tasks: asyncio.TaskGroup) -> None:
+        self._task = tasks.create_task(self._serve())
+
+    async def end(self) -> None:
+        """Wait for it. Raises RuntimeError when requests outlasted the drain."""
+        overrun = await self._task
+        if overrun is not None:
+            raise overrun
+
+    async def _serve(self) -> RuntimeError | None:
+        try:
+            # `Server.serve` would bind the sockets itself and print a banner of its own. This is what h2corn's own
+            # workers call; the exact version is pinned. It owns the descriptors from here on.
+            await self.server._serve_worker_fds(  # noqa: SLF001
+                [os.dup(each.descriptor) for each in self._sockets], prepared_tls=self._tls
+            )
+        except RuntimeError as error:
+            if self.is_current:
+                raise
+            return error  # to `end`: the end of an old server must not end its successor
+        return None

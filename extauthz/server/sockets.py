@@ -11,7 +11,7 @@ import fcntl
 import os
 import socket
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -67,8 +67,57 @@ def listen(address: Address) -> ListeningSocket:
     try:
         return _listen_unix(address) if isinstance(address, UnixAddress) else _listen_tcp(address)
     except OSError as error:
-        reason = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
-        raise EnvironmentUnfitError(f"cannot listen at {address}: {reason}") from None
+        raise _unfit(address, error) from None
+
+
+def _unfit(address: Address, error: OSError) -> EnvironmentUnfitError:
+    reason = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
+    return EnvironmentUnfitError(f"cannot listen at {address}: {reason}")
+
+
+def bound_by_others(address: Address, bind: Callable[[Address], bool]) -> Address:
+    """Have a library listen that takes no descriptors, with the checks, the errors and the file mode of `listen`.
+
+    Args:
+        address: where.
+        bind: makes the library listen at this address, in which names and port 0 are resolved; whether it does.
+
+    Returns:
+        The real address.
+
+    Raises:
+        EnvironmentUnfitError: as `listen`.
+    """
+    try:
+        bound = _bind_unix(address, bind) if isinstance(address, UnixAddress) else _bind_tcp(address, bind)
+    except OSError as error:
+        raise _unfit(address, error) from None
+    if bound is None:
+        raise EnvironmentUnfitError(f"cannot listen at {address}: the gRPC library refuses it: choose another address")
+    return bound
+
+
+def _bind_tcp(address: TcpAddress, bind: Callable[[Address], bool]) -> TcpAddress | None:
+    # A socket that is bound and does not listen reserves the port: with SO_REUSEADDR on both, another may join it,
+    # but not where somebody listens (socket(7)).
+    with _bound_tcp(address) as reservation:
+        host, port, *_ = reservation.getsockname()
+        resolved = TcpAddress(host, port)
+        return resolved if bind(resolved) else None
+
+
+def _bind_unix(address: UnixAddress, bind: Callable[[Address], bool]) -> UnixAddress | None:
+    with _locked_folder(address.path):
+        _make_way(address)
+        # The library listens as soon as it has bound: nobody else may connect before the mode is right.
+        before = os.umask(0o077)
+        try:
+            if not bind(address):
+                return None
+        finally:
+            os.umask(before)
+        Path(address.path).chmod(UNIX_MODE)
+    return address
 
 
 def listen_all(addresses: Sequence[Address]) -> list[ListeningSocket]:
@@ -88,6 +137,18 @@ def listen_all(addresses: Sequence[Address]) -> list[ListeningSocket]:
 
 
 def _listen_tcp(address: TcpAddress) -> ListeningSocket:
+    bound = _bound_tcp(address)
+    try:
+        bound.listen(BACKLOG)
+    except BaseException:
+        bound.close()
+        raise
+    host, port, *_ = bound.getsockname()
+    return ListeningSocket(bound, TcpAddress(host, port))
+
+
+def _bound_tcp(address: TcpAddress) -> socket.socket:
+    """A socket that does not listen yet."""
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
@@ -101,12 +162,10 @@ def _listen_tcp(address: TcpAddress) -> ListeningSocket:
             # [::] and 0.0.0.0 are two listeners, so that each is there exactly if it was asked for.
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(where)
-        bound.listen(BACKLOG)
     except BaseException:
         bound.close()
         raise
-    host, port, *_ = bound.getsockname()
-    return ListeningSocket(bound, TcpAddress(host, port))
+    return bound
 
 
 def _listen_unix(address: UnixAddress) -> ListeningSocket:

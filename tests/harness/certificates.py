@@ -24,17 +24,23 @@ class CertificateAuthority:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
         self._issued = 0
         certificate = self._sign(
-            self._builder(self._name, self._key).add_extension(x509.BasicConstraints(True, 0), True)
+            self._builder(self._name, self._key)
+            .not_valid_before(now - _VALID)
+            .not_valid_after(now + _VALID)
+            .add_extension(x509.BasicConstraints(True, 0), True)
         )
         self.certificate = directory / "authority.pem"
         self.certificate.write_bytes(certificate)
 
-    def issue(self, name: x509.GeneralName) -> Path:
-        """A certificate for this name with its private key, in one file."""
+    def issue(self, name: x509.GeneralName, *, since: dt.timedelta = -_VALID, until: dt.timedelta = _VALID) -> Path:
+        """A certificate for this name with its private key, in one file; valid from and until so long from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([])
         certificate = self._sign(
-            self._builder(subject, key).add_extension(x509.SubjectAlternativeName([name]), critical=True)
+            self._builder(subject, key)
+            .not_valid_before(self._now + since)
+            .not_valid_after(self._now + until)
+            .add_extension(x509.SubjectAlternativeName([name]), critical=True)
         )
         self._issued += 1
         path = self._directory / f"certificate-{self._issued}.pem"
@@ -57,8 +63,6 @@ class CertificateAuthority:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(self._now - _VALID)
-            .not_valid_after(self._now + _VALID)
         )
 
     def _sign(self, builder: x509.CertificateBuilder) -> bytes:

@@ -1,0 +1,224 @@
+"""The portable transport: gRPC's own library, an order of magnitude dearer than h2corn.
+
+Its core does what `asgi.py` does by hand, on threads of its own: framing, timeouts, statuses. It does not look at the
+content type, and answers whoever frames a message as gRPC does.
+
+What it cannot do: listen at descriptors of ours, so that several processes could share them; and, when it stops, it
+cancels the calls that it has accepted and Python has not taken yet. So `stop` waits for a quiet moment; who must not
+lose a call under full load lets the service report first that it will not be ready (`drain_delay_seconds`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from grpc_reflection.v1alpha import reflection
+
+from extauthz.lowering.address import Address, UnixAddress
+from extauthz.server.call import GrpcStatus, MessageTooLargeError, UnaryMethod
+from extauthz.server.sockets import bound_by_others
+from extauthz.tls import Credentials
+
+_MAX_RECEIVED_BYTES: Final = 64 * 1024 * 1024
+"""The core keeps a message whole before we see its length. What is larger than a method reads is denied; only what is
+larger than this is an error, RESOURCE_EXHAUSTED: more than a proxy can be brought to send."""
+
+_MAX_METADATA_BYTES: Final = 1024 * 1024
+_MAX_CONCURRENT_STREAMS: Final = 4096
+_MAX_PENDING_CALLS: Final = 10_000
+"""Calls that the core may hold until Python takes them; it resets what comes above that."""
+
+_QUIET_PART: Final = 0.5
+"""The part of the drain in which to wait for a moment without calls; under constant full load there may be none."""
+_MOMENT_SECONDS: Final = 0.002
+
+_IDENTITY_ONLY: Final = 1
+"""A compressed message is UNIMPLEMENTED: a small one may be huge."""
+
+_HANDSHAKE_TIMEOUT_MS: Final = 5000
+
+_OPTIONS: Final = (
+    # Otherwise a second service on the port would not fail, but take half of the calls.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", _MAX_RECEIVED_BYTES),
+    ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
+    ("grpc.max_concurrent_streams", _MAX_CONCURRENT_STREAMS),
+    ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+    ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
+    ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),
+    ("grpc.server_handshake_timeout_ms", _HANDSHAKE_TIMEOUT_MS),
+)
+
+_STATUSES: Final[Mapping[GrpcStatus, grpc.StatusCode]] = {
+    status: next(code for code in grpc.StatusCode if code.value[0] == status) for status in GrpcStatus
+}
+
+
+class GrpcioTransport:
+    """Calls over grpcio, with reflection."""
+
+    def __init__(
+        self,
+        methods: Mapping[str, UnaryMethod],
+        addresses: Sequence[Address],
+        *,
+        drain_timeout_seconds: float,
+        credentials: Credentials | None = None,
+    ) -> None:
+        """Serve `methods`, by their paths; Unix sockets in clear text, for their mode guards them.
+
+        In the event loop that will run it.
+
+        Raises:
+            EnvironmentUnfitError: an address is in use, not ours, or not permitted.
+        """
+        self._drain_timeout_seconds = drain_timeout_seconds
+        self._offer = None if credentials is None else _Offer(credentials)
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._methods = _Methods(methods)
+        self._server.add_generic_rpc_handlers((self._methods,))
+        services = {path.split("/")[1] for path in methods}
+        reflection.enable_server_reflection([*sorted(services), reflection.SERVICE_NAME], self._server)
+        self._started = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self.addresses: tuple[Address, ...] = tuple(bound_by_others(each, self._bind) for each in addresses)
+        """As `Transport` says."""
+
+    def _bind(self, address: Address) -> bool:
+        try:
+            if self._offer is None or isinstance(address, UnixAddress):
+                return bool(self._server.add_insecure_port(str(address)))
+            return bool(self._server.add_secure_port(str(address), self._offer.server_credentials()))
+        except RuntimeError:  # why is only in the core's own log; what can go wrong was looked at before
+            return False
+
+    async def run(self) -> None:
+        """As `Transport` says."""
+        await self._server.start()
+        self._started.set()
+        await self._stopping.wait()
+        await self._quiet(self._drain_timeout_seconds * _QUIET_PART)
+        await self._server.stop(self._drain_timeout_seconds * (1 - _QUIET_PART))
+
+    async def _quiet(self, patience: float) -> None:
+        """Wait until no call has come for a moment: then none waits in the core either, which would cancel it."""
+        with suppress(TimeoutError):  # stopping now is what is left
+            async with asyncio.timeout(patience):
+                seen = -1
+                while self._methods.in_flight or self._methods.started != seen:
+                    seen = self._methods.started
+                    await asyncio.sleep(_MOMENT_SECONDS)
+
+    async def started(self) -> None:
+        """As `Transport` says."""
+        await self._started.wait()
+
+    async def replace_credentials(self, credentials: Credentials) -> None:
+        """As `Transport` says: the core asks for them at the next connection."""
+        if self._offer is not None:
+            self._offer.replace(credentials)
+
+    def stop(self) -> None:
+        """As `Transport` says."""
+        self._stopping.set()
+
+
+class _Offer:
+    """The credentials that new connections get. The core asks from threads of its own."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._requires_client = credentials.client_ca is not None
+        self._current = _configuration(credentials)
+
+    def server_credentials(self) -> grpc.ServerCredentials:
+        """For one listener."""
+        offered = self._current
+
+        def fetch() -> grpc.ServerCertificateConfiguration | None:
+            nonlocal offered
+            if self._current is offered:
+                return None  # as they are; loading them again for every connection would cost a handshake
+            offered = self._current
+            return offered
+
+        return grpc.dynamic_ssl_server_credentials(offered, fetch, require_client_authentication=self._requires_client)
+
+    def replace(self, credentials: Credentials) -> None:
+        self._current = _configuration(credentials)
+
+
+def _configuration(credentials: Credentials) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(credentials.private_key, credentials.certificate_chain)], root_certificates=credentials.client_ca
+    )
+
+
+class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """Finds the method of a call by its path; the core refuses the others as UNIMPLEMENTED."""
+
+    def __init__(self, methods: Mapping[str, UnaryMethod]) -> None:
+        self._handlers = {
+            path: grpc.unary_unary_rpc_method_handler(partial(self._answer, method)) for path, method in methods.items()
+        }
+        self.in_flight = 0
+        """Calls that are being answered."""
+        self.started = 0
+        """Calls since the start."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        return self._handlers.get(handler_call_details.method)
+
+    async def _answer(self, method: UnaryMethod, message: bytes, context: Any) -> bytes:
+        call = GrpcioCall(message, context)
+        self.in_flight += 1
+        self.started += 1
+        try:
+            await method(call)
+        finally:
+            self.in_flight -= 1
+        if call.refusal is not None:
+            status, text = call.refusal
+            await context.abort(_STATUSES[status], text)
+        if call.answer is None:
+            # An empty message would be an allow.
+            await context.abort(grpc.StatusCode.INTERNAL, "the method did not answer")
+            raise AssertionError("abort returned")
+        return call.answer
+
+
+class GrpcioCall:
+    """A call that the core has read."""
+
+    __slots__ = ("_context", "_message", "answer", "refusal")
+
+    def __init__(self, message: bytes, context: Any) -> None:
+        self._message = message
+        self._context = context
+        self.answer: bytes | None = None
+        self.refusal: tuple[GrpcStatus, str] | None = None
+
+    def granted_seconds(self) -> float | None:
+        """As `Call` says; what is left, without the time that the call has waited already."""
+        remaining: float | None = self._context.time_remaining()
+        return remaining
+
+    async def read(self, max_bytes: int) -> bytes:
+        """As `Call` says."""
+        if len(self._message) > max_bytes:
+            raise MessageTooLargeError
+        return self._message
+
+    async def reply(self, message: bytes) -> None:
+        """As `Call` says."""
+        self.answer = message
+
+    async def refuse(self, status: GrpcStatus, message: str) -> None:
+        """As `Call` says."""
+        self.refusal = status, message

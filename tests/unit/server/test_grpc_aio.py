@@ -1,0 +1,117 @@
+import asyncio
+import contextlib
+
+import grpc
+import pytest
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from extauthz.lowering.address import TcpAddress
+from extauthz.server.call import GrpcStatus
+from extauthz.server.check_method import AUTHORIZATION_SERVICE, CHECK_PATH
+from extauthz.server.grpc_aio import GrpcioTransport
+
+
+@contextlib.asynccontextmanager
+async def connected(methods, drain_timeout_seconds=1.0):
+    """A running transport, and a channel to it."""
+    server = GrpcioTransport(methods, [TcpAddress("127.0.0.1", 0)], drain_timeout_seconds=drain_timeout_seconds)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.run())
+        await server.started()
+        async with grpc.aio.insecure_channel(str(server.addresses[0])) as channel:
+            yield channel
+        server.stop()
+
+
+def test_reflection_names_the_services(bench):
+    """And has the description of Check, with all that it refers to."""
+    requests = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=AUTHORIZATION_SERVICE),
+    ]
+
+    async def main():
+        async with connected({CHECK_PATH: bench.method()}) as channel:
+            call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter(requests))
+            return [reply async for reply in call]
+
+    listed, described = asyncio.run(main())
+    names = {service.name for service in listed.list_services_response.service}
+    assert names == {AUTHORIZATION_SERVICE, "grpc.reflection.v1alpha.ServerReflection"}
+    assert len(described.file_descriptor_response.file_descriptor_proto) > 1
+
+
+def test_a_refusal_has_its_status_and_its_message():
+    """As the method gave them."""
+
+    async def refuse(call):
+        await call.refuse(GrpcStatus.NOT_FOUND, "unknown service")
+
+    async def main():
+        async with connected({"/a/B": refuse}) as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await channel.unary_unary("/a/B")(b"", timeout=10)
+            return caught.value.code(), caught.value.details()
+
+    assert asyncio.run(main()) == (grpc.StatusCode.NOT_FOUND, "unknown service")
+
+
+def test_a_method_that_does_not_answer_is_no_allow():
+    """An empty message would be one."""
+
+    async def forget(_call):
+        pass
+
+    async def main():
+        async with connected({"/a/B": forget}) as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await channel.unary_unary("/a/B")(b"", timeout=10)
+            return caught.value.code()
+
+    assert asyncio.run(main()) is grpc.StatusCode.INTERNAL
+
+
+@pytest.mark.parametrize(("timeout", "least", "most"), [(None, None, None), (5.0, 3.0, 5.1)])
+def test_the_time_that_is_left_is_told(timeout, least, most):
+    """Without a timeout of the caller's there is none."""
+    granted = []
+
+    async def look(call):
+        granted.append(call.granted_seconds())
+        await call.reply(b"")
+
+    async def main():
+        async with connected({"/a/B": look}) as channel:
+            await channel.unary_unary("/a/B")(b"", timeout=timeout)
+
+    asyncio.run(main())
+    assert granted == [None] if timeout is None else least < granted[0] <= most
+
+
+def test_under_constant_load_stopping_does_not_wait_for_ever():
+    """A quiet moment is waited for, for a part of the drain."""
+
+    async def answer(call):
+        await asyncio.sleep(0.001)
+        await call.reply(b"")
+
+    async def main():
+        stopped = False
+
+        async def ask(channel):
+            while not stopped:
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    await channel.unary_unary("/a/B")(b"", timeout=10)
+
+        server = GrpcioTransport({"/a/B": answer}, [TcpAddress("127.0.0.1", 0)], drain_timeout_seconds=0.4)
+        running = asyncio.ensure_future(server.run())
+        await server.started()
+        async with grpc.aio.insecure_channel(str(server.addresses[0])) as channel, asyncio.TaskGroup() as tasks:
+            for _ in range(20):
+                tasks.create_task(ask(channel))
+            server.stop()
+            async with asyncio.timeout(10):
+                await running
+            stopped = True
+
+    asyncio.run(main())
