@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness.case import Case, CaseSet, read_case_sets
-from tests.harness.native import NativeEngine, native_differences
-from tests.harness.stand import Stand, envoy_or_skip
+from tests.harness.native import native_differences
+from tests.harness.stand import Stand, native_or_skip
 
 pytestmark = pytest.mark.envoy
 
@@ -22,7 +22,7 @@ MINIMUM_NATIVE = 0.5
 @pytest.fixture(scope="module")
 def stand() -> Iterator[Stand]:
     """Sites for all sets, an Envoy that enforces them natively."""
-    with Stand(SETS, front=NativeEngine) as built:
+    with Stand(SETS) as built:
         yield built
 
 
@@ -38,7 +38,7 @@ def test_the_answer_is_the_authorizers(
 ) -> None:
     """Status, upstream headers, challenge, and the rule that allows."""
     expected = case.expected_of("envoy")
-    answer = envoy_or_skip(stand).ask(stand.site(case_set), case.request)
+    answer = native_or_skip(stand).ask(stand.site(case_set), case.request)
     if answer.upstream is not None:
         natively_allowed.append(answer.native is not None)
     assert native_differences(expected, answer) == [], answer

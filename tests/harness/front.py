@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from ssl import SSLContext
 from typing import Any
@@ -33,7 +34,7 @@ from extauthz.model.access import JsonValue
 from tests.harness.answer import Answer, Told, Upstream
 from tests.harness.case import CaseRequest, Proxy
 from tests.harness.certificates import CertificateAuthority
-from tests.harness.http1 import exchange, request_bytes
+from tests.harness.http1 import Response, exchange, request_bytes
 from tests.harness.site import Site
 
 GRPC_PREFIX_LENGTH = 5
@@ -70,19 +71,32 @@ class EnvoyEngine:
         self.envoy.start()
 
     def ask(self, site: Site, request: CaseRequest) -> Answer:
-        now = time.time()  # noqa: TID251 - tests have no app.py
-        message = request_bytes(
-            request.method, request.path, request.host, request.raw_headers(now), request.body_bytes
-        )
-        return self.send(site, message, method=request.method, client=request.client, peer=request.peer)
+        (answer,) = self.ask_all(site, [request])
+        return answer
+
+    def ask_all(self, site: Site, requests: Iterable[CaseRequest]) -> list[Answer]:
+        """Ask one after the other, and wait for the access log once: Envoy writes it in intervals."""
+        responses = []
+        for request in requests:
+            now = time.time()  # noqa: TID251 - tests have no app.py
+            message = request_bytes(
+                request.method, request.path, request.host, request.raw_headers(now), request.body_bytes
+            )
+            responses.append(self._exchange(site, message, request.method, request.client, request.peer))
+        return [self._answer(response) for response in responses]
 
     def send(
         self, site: Site, message: bytes, *, method: str = "GET", client: str = "127.0.0.1", peer: str = ""
     ) -> Answer:
         """Send raw bytes to a site and see what comes of them."""
+        return self._answer(self._exchange(site, message, method, client, peer))
+
+    def _exchange(self, site: Site, message: bytes, method: str, client: str, peer: str) -> Response:
         address = self.envoy.addresses[_tls_name(site) if peer else site.name]
         assert isinstance(address, TcpAddress)
-        response = exchange(address, message, method=method, client=client, tls=self._client(peer) if peer else None)
+        return exchange(address, message, method=method, client=client, tls=self._client(peer) if peer else None)
+
+    def _answer(self, response: Response) -> Answer:
         line = self._log.line_of(response.peer)
         upstream = _upstream(response.headers, response.body)
         return Answer(response.status, response.headers, response.body, upstream, _told(line), _native(line))
@@ -137,17 +151,17 @@ class AccessLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lines: dict[str, Mapping[str, Any]] = {}
+        self._lines: defaultdict[str, deque[Mapping[str, Any]]] = defaultdict(deque)
         self._offset = 0
 
     def line_of(self, peer: str) -> Mapping[str, Any]:
         """The line about the connection from `peer`, as soon as it is there; each is handed out once."""
         deadline = time.monotonic() + _LOG_SECONDS
-        while peer not in self._lines:
+        while not self._lines[peer]:
             assert time.monotonic() < deadline, f"Envoy logs nothing about {peer}"
             time.sleep(_POLL_SECONDS)
             self._read()
-        return self._lines.pop(peer)
+        return self._lines[peer].popleft()  # a port may have been used again
 
     def _read(self) -> None:
         if not self.path.exists():
@@ -159,7 +173,7 @@ class AccessLog:
                     break
                 self._offset += len(line)
                 entry = json.loads(line)
-                self._lines[entry["peer"]] = entry
+                self._lines[entry["peer"]].append(entry)
 
 
 def _told(line: Mapping[str, Any]) -> Told | None:

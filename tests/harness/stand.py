@@ -6,29 +6,42 @@ import datetime as dt
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import pytest
 
 from extauthz.demo.envoy import envoy_binary
 from extauthz.demo.upstream import echo_upstream
 from extauthz.errors import EnvironmentUnfitError, PolicyError
+from extauthz.lowering.address import Address
 from tests.harness.async_host import AsyncHost
 from tests.harness.case import CaseSet
 from tests.harness.certificates import CertificateAuthority
 from tests.harness.engines import Engine, PdpEngine, ServedEngine, Services
 from tests.harness.front import EnvoyEngine
+from tests.harness.native import NativeEngine
 from tests.harness.site import Site
+
+_Front = TypeVar("_Front", bound=EnvoyEngine)
 
 
 def envoy_or_skip(stand: Stand) -> EnvoyEngine:
     """The stand's Envoy; without one the test is skipped, or fails where `EXTAUTHZ_REQUIRE` names it."""
+    return _or_skip(lambda: stand.envoy)
+
+
+def native_or_skip(stand: Stand) -> NativeEngine:
+    """The stand's Envoy that enforces the sets natively; without an Envoy as `envoy_or_skip`."""
+    return _or_skip(lambda: stand.native)
+
+
+def _or_skip(start: Callable[[], _Front]) -> _Front:
     try:
-        return stand.envoy
+        return start()
     except EnvironmentUnfitError as error:
         if "envoy" in os.environ.get("EXTAUTHZ_REQUIRE", "").split(","):
             raise
@@ -38,13 +51,7 @@ def envoy_or_skip(stand: Stand) -> EnvoyEngine:
 class Stand:
     """The engines over one collection of sites."""
 
-    def __init__(self, case_sets: Iterable[CaseSet], front: type[EnvoyEngine] = EnvoyEngine) -> None:
-        """
-        Args:
-            case_sets: the sets to enforce.
-            front: how Envoy enforces them.
-        """  # noqa: D205, D212 - the class says what it is
-        self._front = front
+    def __init__(self, case_sets: Iterable[CaseSet]) -> None:
         self._exit = ExitStack()
         # Not pytest's tmp_path: the paths of Unix sockets must be short.
         self._directory = Path(tempfile.mkdtemp(prefix="stand-"))
@@ -84,16 +91,35 @@ class Stand:
         Raises:
             EnvironmentUnfitError: there is no Envoy, or it does not start.
         """  # noqa: D205, D212 - the class says what it is
+        return self.front(EnvoyEngine, "envoy")
+
+    @cached_property
+    def native(self) -> NativeEngine:
+        """
+        Raises:
+            EnvironmentUnfitError: there is no Envoy, or it does not start.
+        """  # noqa: D205, D212 - the class says what it is
+        return self.front(NativeEngine, "native")
+
+    def front(self, engine_type: type[_Front], name: str) -> _Front:
+        """An Envoy before all sites, configured in the engine's way; its files are in a folder of this name.
+
+        Raises:
+            EnvironmentUnfitError: there is no Envoy, or it does not start.
+        """
         envoy_binary()
-        upstream = self._host.enter(echo_upstream)
         now = dt.datetime.now(dt.UTC)  # noqa: TID251 - tests have no app.py
-        directory = self._directory / "envoy"
+        directory = self._directory / name
         directory.mkdir()
         authority = CertificateAuthority(directory, now)
         sites = [site for site in self._sites.values() if _loads(site)]
-        engine = self._front(sites, self.services.address, upstream, directory, authority)
+        engine = engine_type(sites, self.services.address, self._upstream, directory, authority)
         self._exit.callback(engine.close)
         return engine
+
+    @cached_property
+    def _upstream(self) -> Address:
+        return self._host.enter(echo_upstream)
 
     @cached_property
     def _host(self) -> AsyncHost:

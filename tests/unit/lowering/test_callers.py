@@ -12,8 +12,7 @@ from extauthz.lowering.formula import is_always
 from extauthz.model.policy import TokenLocation
 from tests.harness.authn import make_api_keys, make_provider
 from tests.harness.case import CaseRequest, CaseSet, Proxy
-from tests.harness.native import NativeEngine
-from tests.harness.stand import Stand, envoy_or_skip
+from tests.harness.stand import Stand, native_or_skip
 from tests.harness.tokens import Token
 from tests.strategies import make_policy_set
 
@@ -38,13 +37,13 @@ SET = CaseSet("callers", POLICY, {}, {}, Proxy(), ())
 @pytest.fixture(scope="module")
 def stand() -> Iterator[Stand]:
     """An Envoy that enforces the set natively."""
-    with Stand([SET], front=NativeEngine) as built:
+    with Stand([SET]) as built:
         yield built
 
 
 def ask(stand: Stand, path: str, headers=(), claims=None, **mint):
     token = None if claims is None else Token(claims, **mint)
-    return envoy_or_skip(stand).ask(stand.site(SET), CaseRequest(path, headers=tuple(headers), token=token))
+    return native_or_skip(stand).ask(stand.site(SET), CaseRequest(path, headers=tuple(headers), token=token))
 
 
 def kind(stand: Stand, path: str, headers=(), claims=None, **mint):
