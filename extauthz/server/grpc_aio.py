@@ -11,10 +11,10 @@ lose a call under full load lets the service report first that it will not be re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import grpc
 import grpc.aio
@@ -67,17 +67,13 @@ class GrpcioTransport:
     def __init__(
         self,
         methods: Mapping[str, UnaryMethod],
-        addresses: Sequence[Address],
         *,
         drain_timeout_seconds: float,
         credentials: Credentials | None = None,
     ) -> None:
         """Serve `methods`, by their paths; Unix sockets in clear text, for their mode guards them.
 
-        In the event loop that will run it.
-
-        Raises:
-            EnvironmentUnfitError: an address is in use, not ours, or not permitted.
+        In the event loop that will run it, and `listening`.
         """
         self._drain_timeout_seconds = drain_timeout_seconds
         self._offer = None if credentials is None else _Offer(credentials)
@@ -88,8 +84,23 @@ class GrpcioTransport:
         reflection.enable_server_reflection([*sorted(services), reflection.SERVICE_NAME], self._server)
         self._started = asyncio.Event()
         self._stopping = asyncio.Event()
-        self.addresses: tuple[Address, ...] = tuple(bound_by_others(each, self._bind) for each in addresses)
+        self.addresses: tuple[Address, ...] = ()
         """As `Transport` says."""
+
+    @asynccontextmanager
+    async def listening(self, addresses: Sequence[Address]) -> AsyncIterator[Self]:
+        """Listen at every address around the block, or at none.
+
+        Raises:
+            EnvironmentUnfitError: an address is in use, not ours, or not permitted.
+        """
+        try:
+            self.addresses = tuple(bound_by_others(each, self._bind) for each in addresses)
+            yield self
+        finally:
+            if not self._started.is_set():
+                await self._server.start()  # a server that was never started goes on listening, stopped or not
+            await self._server.stop(None)
 
     def _bind(self, address: Address) -> bool:
         try:

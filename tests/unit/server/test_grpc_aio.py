@@ -1,21 +1,25 @@
 import asyncio
 import contextlib
+import socket
 
 import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from extauthz.lowering.address import TcpAddress
+from extauthz.errors import EnvironmentUnfitError
+from extauthz.lowering.address import Address, TcpAddress
 from extauthz.server.call import GrpcStatus
 from extauthz.server.check_method import AUTHORIZATION_SERVICE, CHECK_PATH
 from extauthz.server.grpc_aio import GrpcioTransport
+
+LOCAL = TcpAddress("127.0.0.1", 0)
 
 
 @contextlib.asynccontextmanager
 async def connected(methods, drain_timeout_seconds=1.0):
     """A running transport, and a channel to it."""
-    server = GrpcioTransport(methods, [TcpAddress("127.0.0.1", 0)], drain_timeout_seconds=drain_timeout_seconds)
-    async with asyncio.TaskGroup() as tasks:
+    server = GrpcioTransport(methods, drain_timeout_seconds=drain_timeout_seconds)
+    async with server.listening([LOCAL]), asyncio.TaskGroup() as tasks:
         tasks.create_task(server.run())
         await server.started()
         async with grpc.aio.insecure_channel(str(server.addresses[0])) as channel:
@@ -103,15 +107,34 @@ def test_under_constant_load_stopping_does_not_wait_for_ever():
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     await channel.unary_unary("/a/B")(b"", timeout=10)
 
-        server = GrpcioTransport({"/a/B": answer}, [TcpAddress("127.0.0.1", 0)], drain_timeout_seconds=0.4)
-        running = asyncio.ensure_future(server.run())
-        await server.started()
-        async with grpc.aio.insecure_channel(str(server.addresses[0])) as channel, asyncio.TaskGroup() as tasks:
-            for _ in range(20):
-                tasks.create_task(ask(channel))
-            server.stop()
-            async with asyncio.timeout(10):
-                await running
-            stopped = True
+        server = GrpcioTransport({"/a/B": answer}, drain_timeout_seconds=0.4)
+        async with server.listening([LOCAL]), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(server.run())
+            await server.started()
+            async with grpc.aio.insecure_channel(str(server.addresses[0])) as channel:
+                asking = [tasks.create_task(ask(channel)) for _ in range(20)]
+                server.stop()
+                async with asyncio.timeout(10):
+                    await running
+                stopped = True
+                await asyncio.wait(asking)
 
     asyncio.run(main())
+
+
+def test_addresses_that_were_bound_are_given_back():
+    """When another cannot be, or when it never ran."""
+    bound: list[Address] = []
+
+    async def main():
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            wanted = [LOCAL, TcpAddress("127.0.0.1", taken.getsockname()[1])]
+            with pytest.raises(EnvironmentUnfitError):
+                async with GrpcioTransport({}, drain_timeout_seconds=1.0).listening(wanted):
+                    pytest.fail("listening")
+        async with GrpcioTransport({}, drain_timeout_seconds=1.0).listening([LOCAL]) as server:
+            bound.extend(server.addresses)
+
+    asyncio.run(main())
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((bound[0].host, bound[0].port))

@@ -55,16 +55,26 @@ def authority(tmp_path):
     return CertificateAuthority(tmp_path, dt.datetime.now(dt.UTC))  # noqa: TID251 - tests have no app.py
 
 
-def opened(transport, methods, addresses=(LOCAL,), credentials=None, drain=5.0):
+@contextlib.asynccontextmanager
+async def opened(transport, methods, addresses=(LOCAL,), credentials=None, drain=5.0):
+    """Listening, and not running."""
     if transport == "grpcio":
-        return GrpcioTransport(methods, addresses, drain_timeout_seconds=drain, credentials=credentials)
-    return H2cornTransport(methods, listen_all(addresses), drain_timeout_seconds=drain, credentials=credentials)
+        server = GrpcioTransport(methods, drain_timeout_seconds=drain, credentials=credentials)
+        async with server.listening(addresses):
+            yield server
+        return
+    sockets = listen_all(addresses)
+    try:
+        yield H2cornTransport(methods, sockets, drain_timeout_seconds=drain, credentials=credentials)
+    finally:
+        for each in sockets:
+            each.close()
 
 
 @contextlib.asynccontextmanager
 async def served(transport, methods, addresses=(LOCAL,), credentials=None, drain=5.0):
-    server = opened(transport, methods, addresses, credentials, drain)
-    async with asyncio.TaskGroup() as tasks:
+    """Running."""
+    async with opened(transport, methods, addresses, credentials, drain) as server, asyncio.TaskGroup() as tasks:
         tasks.create_task(server.run())
         await server.started()
         try:
@@ -152,7 +162,8 @@ def test_an_address_in_use_is_refused(transport, bench, folder):
             ]
             for address, problem in cases:
                 with pytest.raises(EnvironmentUnfitError, match=problem):
-                    opened(transport, check_methods(bench), (address,))
+                    async with opened(transport, check_methods(bench), (address,)):
+                        pytest.fail("listening")
 
     asyncio.run(main())
     assert plain.exists()
@@ -165,7 +176,8 @@ def test_two_services_do_not_share_a_port(transport, bench):
     async def main():
         async with served(transport, check_methods(bench)) as server:
             with pytest.raises(EnvironmentUnfitError, match="another process listens there"):
-                opened(transport, check_methods(bench), server.addresses)
+                async with opened(transport, check_methods(bench), server.addresses):
+                    pytest.fail("listening")
 
     asyncio.run(main())
 
@@ -392,18 +404,18 @@ class TestDrain:
         bench.answerer.answer = lambda _message, _now: NeedKeySet(make_provider(), kid="k")
 
         async def main():
-            server = opened(transport, check_methods(bench), drain=0.2)
-            running = asyncio.ensure_future(server.run())
-            await server.started()
-            async with channel(server.addresses[0]) as client:
-                call = asyncio.ensure_future(client.unary_unary(CHECK_PATH)(check_message(), timeout=60))
-                await waiting.wait()
-                started = time.perf_counter()
-                server.stop()
-                await asyncio.wait([running])
-                assert time.perf_counter() - started < 5
-                with pytest.raises(grpc.aio.AioRpcError):
-                    await call
+            async with opened(transport, check_methods(bench), drain=0.2) as server:
+                running = asyncio.ensure_future(server.run())
+                await server.started()
+                async with channel(server.addresses[0]) as client:
+                    call = asyncio.ensure_future(client.unary_unary(CHECK_PATH)(check_message(), timeout=60))
+                    await waiting.wait()
+                    started = time.perf_counter()
+                    server.stop()
+                    await asyncio.wait([running])
+                    assert time.perf_counter() - started < 5
+                    with pytest.raises(grpc.aio.AioRpcError):
+                        await call
 
         asyncio.run(main())
 
