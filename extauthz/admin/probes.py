@@ -15,12 +15,16 @@ def probes_router(status: ServiceStatus) -> APIRouter:
     """Answers from `status`."""
     router = APIRouter()
 
-    @router.get("/livez")
+    @router.get("/livez", summary="Whether the process runs", response_class=PlainTextResponse)
     async def livez() -> PlainTextResponse:
         """The event loop runs."""
         return PlainTextResponse("ok\n")
 
-    @router.get("/readyz")
+    @router.get(
+        "/readyz",
+        summary="Whether requests are decided",
+        responses={503: {"model": dict[str, Any], "description": "No policy set is loaded, or the process drains."}},
+    )
     async def readyz(response: Response) -> dict[str, Any]:
         """200 when requests are decided by a policy, else 503; what works only in part is named.
 

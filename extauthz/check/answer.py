@@ -40,6 +40,8 @@ class Answer(NamedTuple):
     decision_id: str
     failure: Exception | None = None
     """What went wrong inside, for the log; the reply is then `internal_error`."""
+    revision: str = ""
+    """Of the policy set that was in force; empty before one is loaded."""
 
 
 class Answerer:
@@ -53,10 +55,9 @@ class Answerer:
             unavailable_as_error: answer "could not decide" by an error, which `failure_mode_allow` may let through.
         """
         self.snapshot = snapshot
+        self._revision = snapshot.revision if snapshot else ""
         responses = snapshot.policy_set.responses if snapshot else ResponseSettings()
-        self._writer = ReplyWriter(
-            responses, snapshot.revision if snapshot else "", unavailable_as_error=unavailable_as_error
-        )
+        self._writer = ReplyWriter(responses, self._revision, unavailable_as_error=unavailable_as_error)
 
     def answer(self, message: bytes, now: float) -> Answer | NeedKeySet:
         """Decide one serialised CheckRequest.
@@ -93,9 +94,8 @@ class Answerer:
     def _reply(self, decision: Decision, request: CheckedRequest | None) -> Answer:
         decision_id = new_decision_id()
         speaks_grpc = decision.effect is Effect.DENY and request is not None and _speaks_grpc(request)
-        return Answer(
-            self._writer.write(decision, decision_id, grpc_caller=speaks_grpc), decision, request, decision_id
-        )
+        reply = self._writer.write(decision, decision_id, grpc_caller=speaks_grpc)
+        return Answer(reply, decision, request, decision_id, None, self._revision)
 
 
 def _speaks_grpc(request: AccessRequest) -> bool:

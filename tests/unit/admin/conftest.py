@@ -33,10 +33,13 @@ class Listener:
     async def decide(self, message):
         return self._answerer.answer(message, 1_800_000_000.0)
 
-    def request(self, method, path, **options):
-        application = build_admin(
+    def application(self):
+        return build_admin(
             self.status, self.metrics, self.decide, serves_api=self.serves_api, checks_host=self.checks_host
         )
+
+    def request(self, method, path, **options):
+        application = self.application()
 
         async def main():
             transport = httpx.ASGITransport(application)

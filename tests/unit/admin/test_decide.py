@@ -8,6 +8,7 @@ def test_a_check_request_in_json_is_decided(listener):
     decision = listener.request("POST", "/v1/decide", json=CHECK).json()
     assert len(decision.pop("decision_id")) == 20
     assert decision == {
+        "revision": "000000000000",
         "effect": "allow",
         "reason": "allowed",
         "status": 200,

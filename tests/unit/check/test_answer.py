@@ -35,6 +35,7 @@ def test_bytes_in_bytes_out():
     answer, response = answered(answerer().answer(message(), NOW))
     assert (answer.decision.effect, response.status.code) == (Effect.ALLOW, code_pb2.OK)
     assert response.dynamic_metadata["decision_id"] == answer.decision_id
+    assert response.dynamic_metadata["revision"] == answer.revision == "000000000000"
     answer, response = answered(answerer().answer(message(path="/other"), NOW))
     assert answer.decision.reason is Reason.CREDENTIAL_MISSING
     assert json.loads(response.denied_response.body)["decision_id"] == answer.decision_id
