@@ -99,6 +99,14 @@ class KeySets:
                 state = self._states[digest] = KeySetState() if fixed is None else KeySetState.fixed(fixed)
             return state
 
+    def remote_state(self, source: bytes) -> KeySetState:
+        """The keys over time of whichever provider has this `key_source_digest`, and fetches them."""
+        with self._lock:
+            state = self._states.get(source)
+            if state is None:
+                state = self._states[source] = KeySetState()
+            return state
+
 
 class Authenticator:
     """Authenticates requests for one combination of providers, under one policy set. For one thread."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from extauthz.telemetry.logging import Logger
+from typing import Final, Protocol
 
 _MAX_KINDS: Final = 100
+
+
+class ErrorLogger(Protocol):
+    """The part of a `Logger` that takes it: a process may pass its events on instead of writing them."""
+
+    def error(self, event: str, *, exc_info: Exception, answered: str, note: str) -> object: ...
 
 
 class FailureReporter:
     """Logs an exception the first time one of its type comes from its place; counts the others."""
 
-    def __init__(self, logger: Logger) -> None:
+    def __init__(self, logger: ErrorLogger) -> None:
         self._logger = logger
         self._seen: dict[tuple[type[BaseException], str, int], int] = {}
 

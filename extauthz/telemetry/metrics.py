@@ -7,7 +7,7 @@ that moment. INVARIANT: every label value comes from the policy or from a table 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -22,25 +22,40 @@ from extauthz.telemetry.tally import BUCKETS_SECONDS, Tally
 class ServiceMetrics(Collector):
     """Reads everything from where it is known."""
 
-    def __init__(self, status: ServiceStatus, *, clock: Callable[[], float], tally: Callable[[], Tally]) -> None:
+    def __init__(
+        self,
+        status: ServiceStatus,
+        *,
+        clock: Callable[[], float],
+        tally: Callable[[], Tally],
+        refresh: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         """Expose what is known at each scrape.
 
         Args:
             status: the service's state.
             clock: seconds since the epoch.
             tally: what all processes that answer have counted so far.
+            refresh: has `tally` know what other processes have counted until now; None where there are none.
         """
         self._status = status
         self._clock = clock
         self._tally = tally
+        self._refresh = refresh
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
 
+    async def scrape(self) -> bytes:
+        """All metrics in Prometheus' text format, as they are now in all processes."""
+        if self._refresh is not None:
+            await self._refresh()
+        return self.exposition()
+
     def exposition(self) -> bytes:
-        """All metrics in Prometheus' text format."""
+        """All metrics in Prometheus' text format, as this process knows them."""
         return bytes(generate_latest(self._registry))
 
     def collect(self) -> Iterator[Metric]:
@@ -62,6 +77,13 @@ class ServiceMetrics(Collector):
             "Whether requests are decided by a policy, and will be.",
             value=float(self._status.is_ready),
         )
+        workers = self._status.workers
+        if workers is not None:
+            yield GaugeMetricFamily("extauthz_workers", "Worker processes that answer calls.", value=workers.serving)
+            yield GaugeMetricFamily("extauthz_workers_wanted", "How many there are to be.", value=workers.count)
+            yield CounterMetricFamily(
+                "extauthz_worker_restarts", "Worker processes that had to be replaced.", value=workers.restarts
+            )
 
     def _policy_families(self) -> Iterator[Metric]:
         policy = self._status.policy

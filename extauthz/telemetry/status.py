@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from extauthz.model.policy import PolicySet
 from extauthz.model.source import Diagnostic
@@ -47,6 +48,22 @@ class KeySetStatus:
     """Failed fetches since the start."""
 
 
+class WorkersStatus(Protocol):
+    """The worker processes, where there are any, as they are at this moment."""
+
+    @property
+    def count(self) -> int:
+        """How many there are to be."""
+
+    @property
+    def serving(self) -> int:
+        """How many answer calls."""
+
+    @property
+    def restarts(self) -> int:
+        """How many had to be replaced since the start."""
+
+
 @dataclass(slots=True)
 class ServiceStatus:
     """Everything there is to know, mutable."""
@@ -58,11 +75,13 @@ class ServiceStatus:
     """None when the latest load succeeded."""
     failed_loads: int = 0
     is_draining: bool = False
+    workers: WorkersStatus | None = None
+    """None where calls are answered in this very process."""
 
     @property
     def is_ready(self) -> bool:
         """Whether requests are decided by a policy, and will be."""
-        return self.policy is not None and not self.is_draining
+        return self.policy is not None and not self.is_draining and (self.workers is None or self.workers.serving > 0)
 
     @property
     def key_sets(self) -> Mapping[str, KeySetStatus]:
@@ -70,6 +89,8 @@ class ServiceStatus:
 
     @property
     def degraded(self) -> tuple[str, ...]:
-        """What does not work although the service does: a reload that failed, key sets not current."""
+        """What does not work although the service does: a reload that failed, workers gone, key sets not current."""
+        lacks_workers = self.workers is not None and self.workers.serving < self.workers.count
         named = [f"key_set:{name}" for name, k in sorted(self.key_sets.items()) if k.state is not KeySetState.CURRENT]
-        return (*(("policy_reload",) if self.failed_load else ()), *named)
+        reload, workers = ("policy_reload",) if self.failed_load else (), ("workers",) if lacks_workers else ()
+        return (*reload, *workers, *named)

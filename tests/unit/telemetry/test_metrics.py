@@ -1,3 +1,6 @@
+import asyncio
+import types
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -122,3 +125,24 @@ def test_without_a_policy_there_is_nothing_loaded():
     read = samples(metrics)
     assert read["extauthz_policy_last_load_successful",] == 0
     assert not [key for key in read if key[0] == "extauthz_policy_info"]
+
+
+def test_workers_are_told_where_there_are_any(metrics, status):
+    """How many there are, how many there are to be, and how many died."""
+    assert not [key for key in samples(metrics) if "worker" in key[0]]
+    status.workers = types.SimpleNamespace(count=3, serving=2, restarts=5)
+    read = samples(metrics)
+    assert read["extauthz_workers",] == 2
+    assert read["extauthz_workers_wanted",] == 3
+    assert read["extauthz_worker_restarts_total",] == 5
+
+
+def test_a_scrape_asks_other_processes_first(status):
+    """What they have counted until now is in it."""
+    tally = Tally()
+
+    async def refresh():
+        tally.token_verifications = 7
+
+    metrics = ServiceMetrics(status, clock=lambda: 1000.0, tally=lambda: tally, refresh=refresh)
+    assert b"extauthz_token_verifications_total 7.0" in asyncio.run(metrics.scrape())

@@ -16,3 +16,20 @@ def test_degraded_names_what_does_not_work(status):
     assert status.degraded == ("key_set:partner",)
     status.failed_load = FailedLoad("broken", at=600.0)
     assert status.degraded == ("policy_reload", "key_set:partner")
+
+
+class Workers:
+    """Some worker processes."""
+
+    count = 2
+    restarts = 0
+
+    def __init__(self, serving):
+        self.serving = serving
+
+
+def test_missing_workers_are_told_and_none_at_all_is_not_ready(status):
+    """As long as one answers, requests are decided."""
+    for serving, ready, degraded in [(2, True, False), (1, True, True), (0, False, True)]:
+        status.workers = Workers(serving)
+        assert (status.is_ready, "workers" in status.degraded) == (ready, degraded)

@@ -1,0 +1,294 @@
+"""A worker process: answers calls on descriptors that it inherited, and does nothing else.
+
+`python -m extauthz.server.worker LINK LOG SOCKET...`, started by `extauthz.server.supervisor` alone; the arguments are
+descriptors, LOG is NO_LOG where nothing is logged. It imports what answering takes, and neither parser, fetcher,
+watcher nor private listener: policy and keys arrive over the link, needs and counts leave by it, log lines by a pipe.
+
+INVARIANT: without its supervisor a worker ends at once: nobody would tell it of a policy that changed or a key that
+was withdrawn. Signals are the supervisor's: a terminal and an init system send theirs to all processes of a service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import uvloop
+
+from extauthz.authn.authenticator import KeySets, NeedKeySet
+from extauthz.authn.keyset import KeySetStanding, KeySetState
+from extauthz.authorizer import Snapshot
+from extauthz.errors import ConfigurationError
+from extauthz.lowering.address import Address
+from extauthz.server.check_method import CHECK_PATH
+from extauthz.server.decider import Decider
+from extauthz.server.h2corn_transport import H2cornTransport
+from extauthz.server.health import Health
+from extauthz.server.link import Link, LinkClosedError, unpack
+from extauthz.server.messages import (
+    Commit,
+    Drain,
+    Keys,
+    LogEvent,
+    Prepare,
+    ReadTally,
+    ReplaceCredentials,
+    ReportNotReady,
+    Start,
+)
+from extauthz.server.sockets import ListeningSocket
+from extauthz.telemetry.decision_log import DecisionLog
+from extauthz.telemetry.failures import FailureReporter
+from extauthz.telemetry.sink import DescriptorSink
+
+
+class Worker:
+    """What the supervisor says, done."""
+
+    def __init__(
+        self,
+        link: Link,
+        log_descriptor: int,
+        descriptors: Sequence[int],
+        *,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._link = link
+        self._log_descriptor = log_descriptor
+        self._descriptors = descriptors
+        self._clock = clock
+        self._monotonic = monotonic
+        self._logger = ForwardingLogger(link)
+        self._key_sets = KeySets()
+        self._remote: dict[bytes, KeySetState] = {}
+        self._prepared: tuple[Snapshot, frozenset[bytes]] | None = None
+        self._is_serving = False
+        self._is_ready = False
+        self._is_draining = False
+        self._drained = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until told to drain; never returns when the supervisor goes."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            following = tasks.create_task(self._follow())
+            await self._drained.wait()
+            if self._logging is not None:
+                self._logging.cancel()
+                await asyncio.wait([self._logging])
+            self._link.tell(self._decider.read_tally())
+            await self._link.finish()
+            await following  # the supervisor has heard it all, and closes
+
+    async def _follow(self) -> None:
+        await self._link.run(self)
+        if not self._drained.is_set():
+            os._exit(0)
+
+    # --- What the supervisor says ----------------------------------------------------------------------------------
+
+    def told(self, message: Any) -> None:
+        """As `LinkHandler` says."""
+        match message:
+            case Start():
+                self._start(message)
+            case Keys(source, standing):
+                self._adopt(source, standing)
+            case ReportNotReady():
+                self._is_ready = False
+                self._is_draining = True
+            case _:
+                raise TypeError(f"not told: {type(message).__name__}")
+
+    async def called(self, message: Any) -> Any:
+        """As `LinkHandler` says."""
+        match message:
+            case Prepare():
+                return await self._prepare(message)
+            case Commit():
+                return await self._commit()
+            case ReplaceCredentials(credentials):
+                return await self._replace_credentials(credentials)
+            case ReadTally():
+                return self._decider.read_tally()
+            case Drain():
+                return self._drain()
+            case _:
+                raise TypeError(f"not called: {type(message).__name__}")
+
+    def _start(self, start: Start) -> None:
+        self._decider = Decider(
+            start.decider,
+            key_sets=self._key_sets,
+            fetch=self._fetch,
+            on_failure=FailureReporter(self._logger),
+            clock=self._clock,
+            monotonic=self._monotonic,
+        )
+        self._logging: asyncio.Task[None] | None = None
+        if start.decision_log is not None:
+            self._loop = asyncio.get_running_loop()
+            log = self._decider.log = DecisionLog(
+                DescriptorSink(self._log_descriptor),
+                subject=start.decision_log.subject,
+                key=start.decision_log.key,
+                clock=self._clock,
+                on_failure=self._log_failed,
+                sampling=start.decision_log.sampling,
+            )
+            self._logging = self._tasks.create_task(log.run())
+        sockets = [
+            InheritedSocket(descriptor, address)
+            for descriptor, address in zip(self._descriptors, start.addresses, strict=True)
+        ]
+        self._transport = H2cornTransport(
+            {CHECK_PATH: self._decider.check, **Health(lambda: self._is_ready).methods},
+            sockets,
+            drain_timeout_seconds=start.drain_timeout_seconds,
+            credentials=start.credentials,
+        )
+
+    async def _prepare(self, message: Prepare) -> str | None:
+        for source, standing in message.keys.items():
+            self._adopt(source, standing)
+        try:
+            snapshot = await asyncio.to_thread(self._compile, message.policy_set)
+        except Exception as error:  # noqa: BLE001 - whatever it is, this set cannot be served and the last one can
+            return f"{type(error).__name__}: {error}"
+        self._prepared = snapshot, frozenset(message.keys)
+        return None
+
+    def _compile(self, policy_set: bytes) -> Snapshot:
+        # All of it stays, and none of it is cyclic: collecting meanwhile would only hold up requests.
+        gc.disable()
+        try:
+            return self._decider.prepare(unpack(policy_set))
+        finally:
+            gc.enable()
+
+    async def _commit(self) -> None:
+        assert self._prepared is not None  # noqa: S101 - the supervisor prepares first
+        snapshot, sources = self._prepared
+        self._prepared = None
+        self._decider.put_into_force(snapshot)
+        self._remote = {source: state for source, state in self._remote.items() if source in sources}
+        if not self._is_serving:
+            self._is_serving = True
+            self._tasks.create_task(self._serve())
+            await self._transport.started()
+            self._is_ready = not self._is_draining
+
+    async def _serve(self) -> None:
+        try:
+            await self._transport.run()
+        except RuntimeError as error:  # calls outlasted the drain
+            if not self._is_draining:
+                raise
+            self._logger.warning("drain_incomplete", problem=str(error))
+        self._drained.set()
+
+    async def _replace_credentials(self, credentials: Any) -> str | None:
+        try:
+            await self._transport.replace_credentials(credentials)
+        except ConfigurationError as error:
+            return str(error)
+        except RuntimeError as error:  # calls on old connections outlasted the drain; the new ones are in force
+            self._logger.warning("drain_incomplete", problem=str(error))
+        return None
+
+    def _drain(self) -> None:
+        self._is_ready = False
+        self._is_draining = True
+        self._transport.stop()
+        if not self._is_serving:
+            self._drained.set()
+
+    # --- Keys ------------------------------------------------------------------------------------------------------
+
+    def _adopt(self, source: bytes, standing: KeySetStanding) -> None:
+        state = self._remote[source] = self._key_sets.remote_state(source)
+        state.adopt(standing)
+
+    async def _fetch(self, need: NeedKeySet) -> None:
+        """Have the supervisor fetch; the keys are told before this returns."""
+        with suppress(LinkClosedError):
+            await self._link.call(need)
+
+    def _log_failed(self, error: OSError) -> None:
+        """In the log's thread."""
+        self._loop.call_soon_threadsafe(
+            lambda: self._logger.error("decision_log_failed", problem=error.strerror or str(error))
+        )
+
+
+class InheritedSocket(ListeningSocket):
+    """A socket that other processes listen at, too: closing it here leaves it to them."""
+
+    def __init__(self, descriptor: int, address: Address) -> None:
+        super().__init__(socket.socket(fileno=descriptor), address)
+
+    def close(self) -> None:
+        """Listen no more in this process."""
+        self._socket.close()
+
+
+class ForwardingLogger:
+    """Passes events on to the supervisor, which writes them. Without structlog, whose import takes a fifth of ours."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def warning(self, event: str, **values: str) -> None:
+        """An event that somebody should look at."""
+        self._link.tell(LogEvent("warning", event, values))
+
+    def error(self, event: str, *, exc_info: Exception | None = None, **values: str) -> None:
+        """An event that somebody has to look at."""
+        if exc_info is not None:
+            values["exception"] = "".join(traceback.format_exception(exc_info)).rstrip()
+        self._link.tell(LogEvent("error", event, values))
+
+
+async def run_worker(
+    link_descriptor: int,
+    log_descriptor: int,
+    descriptors: Sequence[int],
+    *,
+    clock: Callable[[], float],
+    monotonic: Callable[[], float],
+) -> int:
+    """Be a worker; returns the exit code."""
+    link = await Link.over(socket.socket(fileno=link_descriptor))
+    worker = Worker(link, log_descriptor, descriptors, clock=clock, monotonic=monotonic)
+    try:
+        await worker.run()
+    except Exception as error:  # noqa: BLE001 - told to the supervisor, which logs it and starts another
+        ForwardingLogger(link).error("worker_failed", exc_info=error)
+        await link.finish()
+        return 1
+    return 0
+
+
+def main() -> None:
+    """The process."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    link, log, *descriptors = map(int, sys.argv[1:])
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        clock = time.time  # noqa: TID251 - the composition root of this process
+        code = runner.run(run_worker(link, log, descriptors, clock=clock, monotonic=time.perf_counter))
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
