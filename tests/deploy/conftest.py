@@ -1,4 +1,5 @@
 import asyncio
+import os
 from pathlib import Path
 
 import grpc
@@ -7,7 +8,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from extauthz.app import Service
+from extauthz.demo.envoy import envoy_binary
 from extauthz.demo.issuer import DevelopmentIssuer
+from extauthz.errors import EnvironmentUnfitError
 from extauthz.lowering.address import TcpAddress
 from extauthz.server.check_method import CHECK_PATH
 from extauthz.settings import Settings
@@ -74,3 +77,14 @@ def exposed(exposition):
         for sample in family.samples:
             labels.setdefault(sample.name, set()).update(sample.labels)
     return labels
+
+
+@pytest.fixture(scope="session")
+def envoy():
+    """The embedded Envoy's executable; without one the test is skipped, or fails where `EXTAUTHZ_REQUIRE` names it."""
+    try:
+        return envoy_binary()
+    except EnvironmentUnfitError as error:
+        if "envoy" in os.environ.get("EXTAUTHZ_REQUIRE", "").split(","):
+            raise
+        pytest.skip(str(error))
