@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -29,12 +29,17 @@ from extauthz.authn.provider import check_provider_keys
 from extauthz.errors import ConfigurationError, EnvironmentUnfitError, ExtAuthzError
 from extauthz.lowering.address import Address, TcpAddress
 from extauthz.model.policy import PolicySet
-from extauthz.server.asgi import GrpcApplication
+from extauthz.server.call import UnaryMethod
 from extauthz.server.check_method import CHECK_PATH, CheckLimits
 from extauthz.server.decider import Decider, DeciderSettings
+from extauthz.server.h2corn_transport import H2cornTransport
 from extauthz.server.health import Health
-from extauthz.server.http_server import HttpServer, grpc_config, private_config
+from extauthz.server.http_server import HttpServer, private_config
+from extauthz.server.log_collector import LogCollector
+from extauthz.server.messages import DecisionLogSettings, Start
 from extauthz.server.sockets import ListeningSocket, listen_all
+from extauthz.server.supervisor import Deployment, Supervisor
+from extauthz.server.transport import Transport
 from extauthz.settings import Settings, Unavailable, is_private
 from extauthz.sources.jwks import KeySetEvent, KeySetEventKind, KeySetFetcher
 from extauthz.sources.policy_files import LoadedSet, load
@@ -46,6 +51,8 @@ from extauthz.telemetry.metrics import ServiceMetrics
 from extauthz.telemetry.sink import DescriptorSink, FileSink, Rotation, Sink
 from extauthz.telemetry.status import FailedLoad, KeySetState, KeySetStatus, ServedPolicy, ServiceStatus
 from extauthz.telemetry.tally import Tally
+from extauthz.telemetry.timestamp import rfc3339
+from extauthz.tls import CredentialFiles, Credentials, CredentialsWatcher, exposed_key, load_credentials
 
 _MAX_DECIDE_BYTES: Final = 8 * 1024 * 1024
 _STDOUT: Final = 1
@@ -70,7 +77,11 @@ class Service:
         self._key_sets = KeySets()
         self._fetch_failures: Counter[str] = Counter()
         self._status = ServiceStatus(read_key_sets=self._read_key_sets)
-        self._metrics = ServiceMetrics(self._status, clock=time.time, tally=self._read_tally)
+        self._metrics = ServiceMetrics(
+            self._status, clock=time.time, tally=self._read_tally, refresh=self._refresh_tally
+        )
+        self._supervisor: Supervisor | None = None
+        """Where worker processes answer."""
         self._running: AbstractAsyncContextManager[None] | None = None
         self.addresses: tuple[Address, ...] = ()
         """Where calls are answered; port 0 has become what the system chose."""
@@ -101,6 +112,8 @@ class Service:
     def report_not_ready(self) -> None:
         """From now on probes and health checks say that no new requests should be sent; they are still answered."""
         self._status.is_draining = True
+        if self._supervisor is not None:
+            self._supervisor.report_not_ready()
 
     # --- Running ---------------------------------------------------------------------------------------------------
 
@@ -123,40 +136,40 @@ class Service:
             on_failed=self._on_load_failed,
             values_file=settings.values,
         )
-        with ExitStack() as stack:
-            *sockets, admin_socket = listen_all([*settings.listen, settings.admin])
-            for each in (*sockets, admin_socket):
-                stack.callback(each.close)
-            self.addresses = tuple(each.address for each in sockets)
+        async with AsyncExitStack() as stack:
+            (admin_socket,) = listen_all([settings.admin])
+            stack.callback(admin_socket.close)
             self.admin_address = admin_socket.address
-            self._decider.log = self._open_decision_log()
-            async with self._served(sockets, admin_socket):
+            credentials = self._load_credentials()
+            transport = await self._open_transport(stack, credentials)
+            self.addresses = transport.addresses
+            async with self._served(transport, admin_socket, credentials):
                 yield
 
     @asynccontextmanager
-    async def _served(self, sockets: Sequence[ListeningSocket], admin_socket: ListeningSocket) -> AsyncIterator[None]:
+    async def _served(
+        self, transport: Transport, admin_socket: ListeningSocket, credentials: Credentials | None
+    ) -> AsyncIterator[None]:
         """All tasks of the service, around the block."""
-        grpc_server = HttpServer(
-            GrpcApplication({CHECK_PATH: self._decider.check, **Health(lambda: self._status.is_ready).methods}),
-            sockets,
-            grpc_config(drain_timeout_seconds=self._settings.drain_timeout_seconds),
-        )
         admin_server = self._build_admin_server(admin_socket)
+        servers: tuple[Transport | HttpServer, ...] = (transport, admin_server)
         failure: Exception | None = None
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(self._watcher.run()), tasks.create_task(self._fetcher.run())]
             if self._decider.log is not None:
                 background.append(tasks.create_task(self._decider.log.run()))
-            serving = [tasks.create_task(self._serve(server)) for server in (grpc_server, admin_server)]
+            serving = [tasks.create_task(self._serve(server)) for server in servers]
             try:
-                await grpc_server.started()
+                await transport.started()
                 await admin_server.started()
+                if credentials is not None:  # watched once they are served: until then there is nothing to replace
+                    background.append(tasks.create_task(self._watch_credentials(transport, credentials)))
                 yield
             except Exception as error:  # noqa: BLE001 - raised again below: inside, the group would wrap it
                 failure = error
             finally:
                 self.report_not_ready()
-                for server, task in zip((grpc_server, admin_server), serving, strict=True):
+                for server, task in zip(servers, serving, strict=True):
                     server.stop()
                     await asyncio.wait([task])
                 for task in background:
@@ -164,7 +177,7 @@ class Service:
         if failure is not None:
             raise failure
 
-    async def _serve(self, server: HttpServer) -> None:
+    async def _serve(self, server: Transport | HttpServer) -> None:
         try:
             await server.run()
         except RuntimeError as error:  # requests outlasted the drain
@@ -172,11 +185,63 @@ class Service:
                 raise
             self._logger.warning("drain_incomplete", problem=str(error))
 
-    def _build_decider(self) -> Decider:
+    async def _open_transport(self, stack: AsyncExitStack, credentials: Credentials | None) -> Transport:
+        """Listen, until the stack is left."""
         settings = self._settings
-        limits = CheckLimits(deadline_seconds=settings.deadline_ms / 1000, capacity=settings.max_waiting)
+        sockets: list[ListeningSocket] = []
+        if settings.transport == "h2corn":
+            sockets += listen_all(settings.listen)
+            for each in sockets:
+                stack.callback(each.close)
+        if settings.workers > 1:
+            self._status.workers = self._supervisor = await self._build_supervisor(sockets, credentials)
+            return self._supervisor
+        self._decider.log = self._open_decision_log()
+        methods: dict[str, UnaryMethod] = {
+            CHECK_PATH: self._decider.check,
+            **Health(lambda: self._status.is_ready).methods,
+        }
+        drain = settings.drain_timeout_seconds
+        if settings.transport == "h2corn":
+            return H2cornTransport(methods, sockets, drain_timeout_seconds=drain, credentials=credentials)
+        from extauthz.server.grpc_aio import GrpcioTransport  # noqa: PLC0415 - a library that h2corn does without
+
+        transport = GrpcioTransport(methods, drain_timeout_seconds=drain, credentials=credentials)
+        return await stack.enter_async_context(transport.listening(settings.listen))
+
+    async def _build_supervisor(
+        self, sockets: Sequence[ListeningSocket], credentials: Credentials | None
+    ) -> Supervisor:
+        """Calls are answered in processes of their own."""
+        settings = self._settings
+        log_settings = collector = None
+        if settings.decision_log != "off":
+            log_settings = DecisionLogSettings(
+                SubjectForm(settings.decision_log_subject), settings.decision_log_secret, _sampling(settings)
+            )
+            collector = LogCollector(_open_sink(settings), on_failure=self._on_decision_log_failed)
+        start = Start(
+            _decider_settings(settings),
+            tuple(each.address for each in sockets),
+            drain_timeout_seconds=settings.drain_timeout_seconds,
+            credentials=credentials,
+            decision_log=log_settings,
+        )
+        return Supervisor(
+            sockets,
+            start,
+            await Deployment.of(self.policy_set),
+            count=settings.workers,
+            key_sets=self._key_sets,
+            fetch=self._fetcher.fetch,
+            collector=collector,
+            logger=self._logger,
+            monotonic=time.perf_counter,
+        )
+
+    def _build_decider(self) -> Decider:
         return Decider(
-            DeciderSettings(limits, unavailable_as_error=settings.unavailable is Unavailable.ERROR),
+            _decider_settings(self._settings),
             key_sets=self._key_sets,
             fetch=self._fetcher.fetch,
             on_failure=FailureReporter(self._logger),
@@ -184,8 +249,12 @@ class Service:
             monotonic=time.perf_counter,
         )
 
+    async def _refresh_tally(self) -> None:
+        if self._supervisor is not None:
+            await self._supervisor.refresh_tally()
+
     def _read_tally(self) -> Tally:
-        return self._decider.read_tally()
+        return (self._supervisor or self._decider).read_tally()
 
     def _build_admin_server(self, admin_socket: ListeningSocket) -> HttpServer:
         settings = self._settings
@@ -208,11 +277,57 @@ class Service:
             subject=SubjectForm(settings.decision_log_subject),
             key=settings.decision_log_secret,
             clock=time.time,
-            on_failure=lambda error: self._logger.error(
-                "decision_log_failed", problem=error.strerror, note="decisions go on; lost lines are counted"
-            ),
-            sampling=Sampling(settings.decision_log_sample_allow, settings.decision_log_sample_deny),
+            on_failure=self._on_decision_log_failed,
+            sampling=_sampling(settings),
         )
+
+    def _on_decision_log_failed(self, error: OSError) -> None:
+        self._logger.error(
+            "decision_log_failed", problem=error.strerror, note="decisions go on; lost lines are counted"
+        )
+
+    # --- Certificates ----------------------------------------------------------------------------------------------
+
+    def _load_credentials(self) -> Credentials | None:
+        """
+        Raises:
+            ConfigurationError: a file must be corrected.
+        """  # noqa: D205, D212 - the class says what they are
+        files = _credential_files(self._settings)
+        if files is None:
+            return None
+        credentials = load_credentials(files, time.time())
+        self._report_certificate(credentials, files)
+        return credentials
+
+    async def _watch_credentials(self, transport: Transport, loaded: Credentials) -> None:
+        files = _credential_files(self._settings)
+        assert files is not None  # noqa: S101 - something was loaded from them
+
+        async def replace(credentials: Credentials) -> None:
+            try:
+                await transport.replace_credentials(credentials)
+            except RuntimeError as error:
+                self._logger.warning(
+                    "drain_incomplete", problem=str(error), note="connections under the old certificate"
+                )
+            self._report_certificate(credentials, files)
+
+        def report(error: ConfigurationError) -> None:
+            self._logger.error("certificate_load_failed", problem=str(error), note="the last good certificate stays")
+
+        await CredentialsWatcher(files, loaded=loaded, on_loaded=replace, on_failed=report, clock=time.time).run()
+
+    def _report_certificate(self, credentials: Credentials, files: CredentialFiles) -> None:
+        self._logger.info(
+            "certificate_loaded",
+            serial=credentials.serial,
+            expires=rfc3339(credentials.expires_at),
+            callers="certified" if credentials.client_ca else "any",
+        )
+        exposed = exposed_key(files)
+        if exposed is not None:
+            self._logger.warning("key_exposed", problem=exposed)
 
     # --- Policies --------------------------------------------------------------------------------------------------
 
@@ -220,12 +335,15 @@ class Service:
         """Put a set into force, whole, or refuse it by raising; requests are answered meanwhile.
 
         Raises:
-            ConfigurationError: a provider's keys must not be used.
+            ConfigurationError: a provider's keys must not be used, or a worker process cannot serve the set.
         """
         policy_set = loaded.parsed.policy_set
         refuse_unsound_providers(policy_set)
         snapshot = await asyncio.to_thread(self._decider.prepare, policy_set)
-        self._fetcher.reconfigure(policy_set.providers)
+        async with AsyncExitStack() as changing:
+            if self._supervisor is not None:
+                await changing.enter_async_context(self._supervisor.changing_to(policy_set))
+            self._fetcher.reconfigure(policy_set.providers)
         self._decider.put_into_force(snapshot)
         self._status.policy = ServedPolicy(policy_set, tuple(loaded.parsed.warnings), time.time())
         self._status.failed_load = None
@@ -258,6 +376,8 @@ class Service:
         troubles = event.kind in {KeySetEventKind.FAILED, KeySetEventKind.STALE}
         log = self._logger.warning if troubles else self._logger.info if event.changed else self._logger.debug
         log(f"key_set_{event.kind}", provider=event.provider, keys=event.keys, detail=event.detail)
+        if self._supervisor is not None:
+            self._supervisor.announce_keys(event.provider)
 
 
 def refuse_unsound_providers(policy_set: PolicySet) -> None:
@@ -280,6 +400,21 @@ def key_set_state(phase: Phase, *, usable: bool) -> KeySetState:
     if not usable:
         return KeySetState.MISSING
     return KeySetState.STALE if phase in {Phase.STALE, Phase.COOLING} else KeySetState.CURRENT
+
+
+def _credential_files(settings: Settings) -> CredentialFiles | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return CredentialFiles(settings.tls_cert, settings.tls_key, settings.client_ca)
+
+
+def _decider_settings(settings: Settings) -> DeciderSettings:
+    limits = CheckLimits(deadline_seconds=settings.deadline_ms / 1000, capacity=settings.max_waiting)
+    return DeciderSettings(limits, unavailable_as_error=settings.unavailable is Unavailable.ERROR)
+
+
+def _sampling(settings: Settings) -> Sampling:
+    return Sampling(settings.decision_log_sample_allow, settings.decision_log_sample_deny)
 
 
 def _open_sink(settings: Settings) -> Sink:
@@ -305,6 +440,8 @@ def run_service(settings: Settings) -> None:
         ConfigurationError: likewise: a setting.
         EnvironmentUnfitError: likewise: the machine. Or a part of the service failed later; the log says why.
     """
+    # grpcio's core writes a line to standard error for each call that breaks the protocol, which anybody can provoke.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve_until_signalled(settings))
 

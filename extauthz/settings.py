@@ -106,12 +106,34 @@ class Settings(BaseSettings):
         default=(TcpAddress("127.0.0.1", 9000),),
         description="Where Envoy's calls arrive: host:port or unix:/path.",
     )
+    transport: Literal["h2corn", "grpcio"] = Field(
+        default="h2corn",
+        description="The library that speaks gRPC: h2corn for speed, grpcio where h2corn does not run, and for "
+        "reflection; one process only.",
+    )
+    tls_cert: FileName | None = Field(
+        default=None,
+        description="Certificate chain (PEM) with which TCP addresses speak TLS; Unix sockets stay in clear text. "
+        "It is read again when it changes.",
+    )
+    tls_key: FileName | None = Field(default=None, description="The key of tls_cert (PEM, without a passphrase).")
+    client_ca: FileName | None = Field(
+        default=None,
+        description="Authorities (PEM) of callers; with it, callers at TCP addresses need a certificate of theirs.",
+    )
     admin: AddressSetting = Field(
         default=TcpAddress("127.0.0.1", 9180),
         description="The private listener: probes, metrics, and, if it is private indeed, /v1/policy and /v1/decide.",
     )
     admin_api: bool = Field(
         default=True, description="Whether the private listener serves /v1/*; off loopback it must be false."
+    )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Processes that answer calls; with more than one, another supervises them. They take connections "
+        "as they come: more workers than the proxies have connections are idle.",
     )
     state: FileName | None = Field(
         default=None, description="Folder, 0700, that keeps the last good key sets over restarts."
@@ -182,6 +204,14 @@ class Settings(BaseSettings):
                 f"decision_log_max_bytes: {self.decision_log} is no file to be put aside: name one in decision_log, or "
                 "leave this out"
             )
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together: give both, or neither")
+        if self.client_ca is not None and self.tls_cert is None:
+            raise ValueError("client_ca needs tls_cert and tls_key: callers prove themselves over TLS only")
+        if self.tls_cert is not None and not any(isinstance(each, TcpAddress) for each in self.listen):
+            raise ValueError("tls_cert: no address in listen is host:port, and Unix sockets stay in clear text")
+        if self.transport == "grpcio" and self.workers > 1:
+            raise ValueError("workers: grpcio cannot share its addresses: use transport h2corn, or one worker")
         if self.decision_log_subject == "hmac" and len(self.decision_log_secret) < MIN_KEY_BYTES:
             raise ValueError(
                 f"decision_log_subject: hmac needs decision_log_key ({ENVIRONMENT_PREFIX}DECISION_LOG_KEY), "

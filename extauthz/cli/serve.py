@@ -17,8 +17,22 @@ def serve(
         list[str] | None,
         typer.Option(metavar="ADDR", help="Where calls arrive: host:port or unix:/path; repeatable. [127.0.0.1:9000]"),
     ] = None,
+    transport: Annotated[
+        str | None, typer.Option(metavar="h2corn|grpcio", help="The library that speaks gRPC. [h2corn]")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Speak TLS at TCP addresses: the certificate chain (PEM).")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The key of --tls-cert.")] = None,
+    client_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Let only callers in that have a certificate of these authorities."),
+    ] = None,
     admin: Annotated[
         str | None, typer.Option(metavar="ADDR", help="The private listener: probes, metrics. [127.0.0.1:9180]")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Processes that answer calls, under one that supervises them. [1]")
     ] = None,
     state: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keeps the last good key sets over restarts; created 0700.")
@@ -48,7 +62,12 @@ def serve(
     given: dict[str, object] = {
         "paths": paths or None,
         "listen": listen or None,
+        "transport": transport,
+        "tls_cert": None if tls_cert is None else str(tls_cert),
+        "tls_key": None if tls_key is None else str(tls_key),
+        "client_ca": None if client_ca is None else str(client_ca),
         "admin": admin,
+        "workers": workers,
         "state": None if state is None else str(state),
         "decision_log": decision_log,
         "decision_log_max_bytes": decision_log_max_bytes,

@@ -1,8 +1,11 @@
 import asyncio
+import datetime as dt
 import gc
 import io
 import json
+import os
 import shutil
+import signal
 import socket
 import tempfile
 import time
@@ -11,6 +14,7 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
+from cryptography import x509
 from envoy.service.auth.v3 import external_auth_pb2
 from grpc_health.v1 import health_pb2
 
@@ -24,7 +28,9 @@ from extauthz.server.check_method import CHECK_PATH
 from extauthz.settings import Settings
 from extauthz.telemetry.logging import LogFormat, LogLevel, build_logger
 from extauthz.telemetry.status import KeySetState
+from tests.harness.asgi_call import check_message
 from tests.harness.authn import make_provider
+from tests.harness.certificates import CertificateAuthority
 from tests.strategies import make_policy_set
 
 HEALTH_PATH = "/grpc.health.v1.Health/Check"
@@ -141,6 +147,103 @@ def test_requests_are_decided_on_every_address(place):
         assert not (place.folder / "x.sock").exists()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("transport", ["h2corn", "grpcio"])
+def test_every_transport_serves_the_same(place, transport):
+    """At every address, with health beside it, and the metrics count alike."""
+    listen = (ANY_PORT, UnixAddress(str(place.folder / "x.sock")))
+
+    async def main():
+        async with place.service(listen=listen, transport=transport) as service:
+            for index in range(2):
+                assert (await check(service, "/first", index=index)).status.code == 0
+                assert (await check(service, "/other", index=index)).status.code == 16
+            assert await health(service) == health_pb2.HealthCheckResponse.SERVING
+            metrics = (await admin(service, "/metrics")).text
+            assert 'extauthz_decisions_total{effect="allow",reason="allowed",route="open"} 2.0' in metrics
+            assert ready_line(service).count(str(place.folder / "x.sock")) == 1
+            service.report_not_ready()
+            assert await health(service) == health_pb2.HealthCheckResponse.NOT_SERVING
+
+    asyncio.run(main())
+
+
+class Certificates:
+    """An authority, and the files that a service reads."""
+
+    def __init__(self, folder: Path):
+        self._authority = CertificateAuthority(folder, dt.datetime.now(dt.UTC))  # noqa: TID251 - tests have no app.py
+        self.own = folder / "own.pem"
+        self.renew()
+
+    def renew(self):
+        self._authority.issue(x509.DNSName("localhost")).rename(self.own)
+
+    @property
+    def settings(self):
+        return {"tls_cert": str(self.own), "tls_key": str(self.own), "client_ca": str(self._authority.certificate)}
+
+    async def check(self, address, path="/first"):
+        """As a caller with a certificate."""
+        own = self._authority.issue(x509.DNSName("envoy")).read_bytes()
+        proof = grpc.ssl_channel_credentials(self._authority.certificate.read_bytes(), own, own)
+        options = [("grpc.ssl_target_name_override", "localhost")]
+        async with grpc.aio.secure_channel(str(address), proof, options=options) as channel:
+            return await channel.unary_unary(CHECK_PATH)(check_message(path), timeout=10)
+
+
+@pytest.mark.parametrize("transport", ["h2corn", "grpcio"])
+def test_certificates_are_served_and_replaced(place, transport):
+    """Callers without one are turned away; a new one is taken over, a broken one is told and the last one stays."""
+    certificates = Certificates(place.folder)
+
+    async def main():
+        async with place.service(transport=transport, **certificates.settings) as service:
+            (address,) = service.addresses
+            await certificates.check(address)
+            with pytest.raises(grpc.aio.AioRpcError):
+                await check(service, "/first")
+            certificates.renew()
+            await place.logged("certificate_loaded", 2)
+            await certificates.check(address)
+            certificates.own.write_text("no certificate")
+            await place.logged("certificate_load_failed")
+            await certificates.check(address)
+
+    asyncio.run(main())
+    serials = [line["serial"] for line in map(json.loads, place.log.getvalue().splitlines()) if "serial" in line]
+    assert len(set(serials)) == 2
+    (failed,) = [line for line in place.log.getvalue().splitlines() if "certificate_load_failed" in line]
+    assert "own.pem holds no certificate" in failed
+
+
+def test_a_certificate_that_cannot_be_used_is_told_at_the_start(place):
+    """And nothing listens."""
+    certificates = Certificates(place.folder)
+    certificates.own.write_text("no certificate")
+    unix = UnixAddress(str(place.folder / "x.sock"))
+
+    async def main():
+        async with place.service(listen=(unix, ANY_PORT), **certificates.settings):
+            pytest.fail("served")
+
+    with pytest.raises(ConfigurationError, match=r"own\.pem holds no certificate in PEM"):
+        asyncio.run(main())
+    assert not Path(unix.path).exists()
+
+
+def test_a_key_that_everybody_can_read_is_warned_about(place):
+    """It is served: secrets are often mounted like that."""
+    certificates = Certificates(place.folder)
+    certificates.own.chmod(0o644)
+
+    async def main():
+        async with place.service(**certificates.settings) as service:
+            await certificates.check(service.addresses[0])
+
+    asyncio.run(main())
+    assert place.events().count("key_exposed") == 1
 
 
 def test_the_private_listener_may_be_a_unix_socket(place):
@@ -381,6 +484,92 @@ def test_two_services_live_side_by_side(place):
             assert first.addresses != second.addresses
             for service in (first, second):
                 assert (await check(service, "/first")).status.code == 0
+
+    asyncio.run(main())
+
+
+def test_worker_processes_serve_the_same(place):
+    """What one process does, with two: decisions, health, metrics, log, and a change that both decide by."""
+    log = place.folder / "decisions.log"
+    listen = (ANY_PORT, UnixAddress(str(place.folder / "x.sock")))
+
+    async def main():
+        async with place.service(workers=2, listen=listen, decision_log=str(log)) as service:
+            for index in range(2):
+                assert (await check(service, "/first", index=index)).status.code == 0
+                assert (await check(service, "/other", index=index)).status.code == 16
+            assert await health(service) == health_pb2.HealthCheckResponse.SERVING
+            metrics = (await admin(service, "/metrics")).text
+            assert 'extauthz_decisions_total{effect="allow",reason="allowed",route="open"} 2.0' in metrics
+            assert "extauthz_workers 2.0" in metrics
+            place.write(OPEN.format(name="second"))
+            await place.logged("policy_loaded", 2)
+            for _ in range(8):
+                assert (await check(service, "/second")).status.code == 0
+            assert (await admin(service, "/readyz")).json()["policy"]["name"] == "second"
+            place.write("version: 1\nname: x\nroutes: [{name: a, path: /a, pubic: true}]\n")
+            await place.logged("policy_load_failed")
+            assert (await check(service, "/second")).status.code == 0
+            service.report_not_ready()
+            assert (await admin(service, "/readyz")).status_code == 503
+
+    asyncio.run(main())
+    reasons = [json.loads(line)["reason"] for line in log.read_text().splitlines()]
+    assert reasons.count("allowed") == 11
+    assert not (place.folder / "x.sock").exists()
+
+
+def test_a_revision_is_reported_when_every_worker_decides_by_it(place):
+    """Not before: whoever rolls a policy out waits for it."""
+
+    async def main():
+        async with place.service(workers=2) as service:
+            before = service.policy_set.revision
+            stopped, _ = [worker.process.pid for worker in service._supervisor._workers]
+            os.kill(stopped, signal.SIGSTOP)
+            place.write(OPEN.format(name="second"))
+            async with asyncio.timeout(20):
+                while service._supervisor._candidate is None:  # noqa: ASYNC110 - the watcher finds it
+                    await asyncio.sleep(0.02)
+            assert (await admin(service, "/readyz")).json()["policy"]["revision"] == before
+            os.kill(stopped, signal.SIGCONT)
+            await place.logged("policy_loaded", 2)
+            assert (await admin(service, "/readyz")).json()["policy"]["revision"] != before
+
+    asyncio.run(main())
+
+
+def test_workers_get_keys_that_one_process_fetches(place):
+    """And those that replace them."""
+
+    async def main(issuer):
+        async with place.service(workers=2) as service:
+            await place.logged("key_set_fetched")
+            for _ in range(6):
+                reply = await check(service, "/guarded", authorization=f"Bearer {mint(issuer)}")
+                assert reply.status.code == 0
+            assert (await admin(service, "/readyz")).json()["key_sets"]["corp"]["state"] == "current"
+
+    with DevelopmentIssuer() as issuer:
+        place.write(GUARDED.format(issuer=issuer.url))
+        asyncio.run(main(issuer))
+
+
+def test_without_any_worker_it_is_not_ready(place):
+    """Nobody answers until one is replaced."""
+
+    async def main():
+        async with place.service(workers=2) as service:
+            for worker in list(service._supervisor._workers):
+                os.kill(worker.process.pid, signal.SIGKILL)
+            await place.logged("worker_ended", 2)
+            ready = await admin(service, "/readyz")
+            assert (ready.status_code, ready.json()["degraded"]) == (503, ["workers"])
+            async with asyncio.timeout(20):
+                while service._supervisor.serving < 2:  # noqa: ASYNC110 - processes begin
+                    await asyncio.sleep(0.02)
+            assert (await check(service, "/first")).status.code == 0
+            assert (await admin(service, "/readyz")).json()["degraded"] == []
 
     asyncio.run(main())
 

@@ -155,6 +155,26 @@ def test_pseudonyms_need_a_key(monkeypatch):
     assert load_settings({"paths": ["policy"], "decision_log_subject": "hmac"}).decision_log_secret == b"a" * 16
 
 
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        ({"tls_cert": "own.crt"}, "tls_cert and tls_key go together"),
+        ({"tls_key": "own.key"}, "tls_cert and tls_key go together"),
+        ({"client_ca": "authority.crt"}, "client_ca needs tls_cert and tls_key"),
+        (
+            {"tls_cert": "own.crt", "tls_key": "own.key", "listen": ["unix:/run/x.sock"]},
+            "tls_cert: no address in listen is host:port",
+        ),
+        ({"transport": "grpcio", "workers": 2}, "workers: grpcio cannot share its addresses"),
+        ({"transport": "http"}, "--transport: "),
+    ],
+)
+def test_what_does_not_go_together_is_refused(given, part):
+    """Instead of leaving half of it out."""
+    (line,) = problems({"paths": ["policy"], **given})
+    assert part in line
+
+
 @pytest.mark.parametrize("log", ["off", "stdout"])
 def test_only_a_file_can_be_put_aside(log):
     """A limit that limits nothing is a mistake; with a file it is none."""

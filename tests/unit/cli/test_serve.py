@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
 import grpc
 import pytest
@@ -120,6 +122,25 @@ def test_it_serves_until_it_is_told_to_stop(policy, number):
     assert not [line for line in served.errors if "Traceback" in line]
 
 
+@pytest.mark.parametrize("transport", ["h2corn", "grpcio"])
+def test_what_callers_provoke_leaves_no_trace_on_standard_error(policy, transport):
+    """A compressed message, an unknown method: no library writes lines of its own, and calls go on."""
+    with serving(policy, "--transport", transport) as served:
+        before = len(served.errors)
+        with grpc.insecure_channel(served.address) as channel:
+            for path, message, compression in (
+                ("/no/Method", b"", None),
+                (CHECK_PATH, bytes(10_000), grpc.Compression.Gzip),
+            ):
+                with pytest.raises(grpc.RpcError) as caught:
+                    channel.unary_unary(path)(message, timeout=10, compression=compression)
+                assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert served.check("/open").status.code == 0
+        assert served.ends(signal.SIGTERM)[0] == 0
+        written = [line for line in served.errors[before:] if '"event": "draining"' not in line]
+    assert written == []
+
+
 def test_a_hangup_loads_the_policy_again(policy):
     """Changed or not."""
     with serving(policy) as served:
@@ -137,6 +158,49 @@ def test_a_second_signal_ends_at_once(policy, monkeypatch):
         served.says("draining")
         assert served.check("/open").status.code == 0, "still serving"
         assert served.ends(signal.SIGTERM)[0] == 128 + signal.SIGTERM
+
+
+def children(pid):
+    """The processes that this one has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def await_end(pids):
+    """Wait until none of them is there any more."""
+    deadline = time.monotonic() + 5
+    while [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, "still there"
+        time.sleep(0.02)
+
+
+def test_workers_drain_with_their_supervisor(policy):
+    """A signal to the whole group, as a terminal or an init system sends it, is no reason to lose anything."""
+    with serving(policy, "--workers", "2", "--decision-log", "stdout") as served:
+        workers = children(served.process.pid)
+        assert len(workers) == 2
+        for _ in range(4):
+            assert served.check("/open").status.code == 0
+        for pid in workers:
+            os.kill(pid, signal.SIGTERM)
+        assert served.check("/open").status.code == 0
+        code, output = served.ends(signal.SIGTERM)
+        assert (code, len(output.splitlines())) == (0, 5)
+        await_end(workers)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_do_not_outlive_their_supervisor(policy, number, monkeypatch):
+    """Killed, or told a second time to end: nobody would tell them of a policy that changed."""
+    monkeypatch.setenv("EXTAUTHZ_DRAIN_DELAY_SECONDS", "600")
+    with serving(policy, "--workers", "2") as served:
+        workers = children(served.process.pid)
+        if number is signal.SIGTERM:
+            served.process.send_signal(number)
+            served.says("draining")
+        assert served.check("/open").status.code == 0, "still serving"
+        served.process.send_signal(number)
+        served.process.wait(10)
+        await_end(workers)
 
 
 def test_a_broken_policy_is_wrong_input(policy, capsys):
@@ -167,6 +231,10 @@ def test_a_port_in_use_is_the_environments_fault(policy, capsys):
         (["policy.yaml", "--admin", "0.0.0.0:9180"], "admin_api: false"),
         (["policy.yaml", "--config", "/no/such/file"], "No such file"),
         (["policy.yaml", "--no-such-flag"], "--no-such-flag"),
+        (["policy.yaml", "--workers", "0"], "--workers: Input should be greater than or equal to 1"),
+        (["policy.yaml", "--transport", "http"], "--transport: "),
+        (["policy.yaml", "--tls-cert", "own.crt"], "tls_cert and tls_key go together"),
+        (["policy.yaml", "--client-ca", "authority.crt"], "client_ca needs tls_cert and tls_key"),
         (["/no/such/policy"], "does not exist"),
     ],
 )
