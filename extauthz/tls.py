@@ -78,7 +78,7 @@ def load_credentials(files: CredentialFiles, now: float) -> Credentials:
     own = chain[0]
     _refuse_invalid_now(own, files.certificate, moment)
     key = _read_key(files.key)
-    if _public_bytes(key.public_key()) != _public_bytes(own.public_key()):
+    if _public_bytes(key.public_key()) != _certified_key(own, files.certificate):
         raise ConfigurationError(
             f"{files.key} is not the key of {files.certificate}: give the key that the certificate was made for, "
             "and the server's own certificate as the first of its file"
@@ -93,7 +93,10 @@ def load_credentials(files: CredentialFiles, now: float) -> Credentials:
 
 def exposed_key(files: CredentialFiles) -> str | None:
     """What is wrong with the key's permissions, if anything: a warning, for mounted secrets often look like that."""
-    mode = Path(files.key).stat().st_mode
+    try:
+        mode = Path(files.key).stat().st_mode
+    except OSError:  # it was swapped a moment ago: its successor will be looked at
+        return None
     if mode & (stat.S_IROTH | stat.S_IWOTH):
         return f"{files.key} can be read by every user of this machine (mode {mode & 0o777:04o}): chmod o-rwx"
     return None
@@ -215,6 +218,15 @@ def _refuse_invalid_now(certificate: x509.Certificate, path: str, now: dt.dateti
             f"{path} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M:%S} UTC: "
             "check this machine's clock, or wait until then"
         )
+
+
+def _certified_key(certificate: x509.Certificate, path: str) -> bytes:
+    try:
+        return _public_bytes(certificate.public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        raise ConfigurationError(
+            f"{path} certifies a kind of key that is not known: use ECDSA, Ed25519 or RSA"
+        ) from None
 
 
 def _public_bytes(key: object) -> bytes:

@@ -13,6 +13,7 @@ from extauthz.cli.render import console, print_diagnostics
 from extauthz.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from extauthz.lowering.client_tls import ClientTls
     from extauthz.lowering.document import JsonObject
     from extauthz.model.policy import PolicySet
 
@@ -33,6 +34,19 @@ Values = Annotated[
     Path | None, typer.Option(metavar="FILE", help="What ${NAME} in providers and hosts stands for: a YAML map.")
 ]
 Authorizer = Annotated[str, typer.Option("--authz", metavar="ADDR", help="Where the authorizer listens.")]
+AuthorizerCa = Annotated[
+    Path | None,
+    typer.Option(
+        "--authz-tls-ca", metavar="FILE", help="Speak TLS to the authorizer: the authority of its certificate (PEM)."
+    ),
+]
+AuthorizerCert = Annotated[
+    Path | None,
+    typer.Option("--authz-tls-cert", metavar="FILE", help="The proxy's own certificate, where it needs one."),
+]
+AuthorizerKey = Annotated[
+    Path | None, typer.Option("--authz-tls-key", metavar="FILE", help="The key of --authz-tls-cert.")
+]
 Upstream = Annotated[
     str | None, typer.Option(metavar="ADDR", help="What the proxy stands in front of: HTTP/1.1, and HTTP/2 for gRPC.")
 ]
@@ -49,6 +63,9 @@ def config(
     *,
     mode: Annotated[Mode, typer.Option(help="How Envoy enforces the policy.")] = Mode.CHECK,  # noqa: ARG001 - just one
     authz: Authorizer = _AUTHORIZER,
+    authz_tls_ca: AuthorizerCa = None,
+    authz_tls_cert: AuthorizerCert = None,
+    authz_tls_key: AuthorizerKey = None,
     upstream: Upstream = None,
     listen: Listen = _LISTEN,
     admin: Admin = None,
@@ -67,10 +84,11 @@ def config(
     from extauthz.lowering.bootstrap import snippet as lower_snippet
     from extauthz.lowering.document import render
 
+    tls = _client_tls(authz_tls_ca, authz_tls_cert, authz_tls_key)
     if snippet:
-        document = lower_snippet(_load(paths, values), authorizer=parse_address(authz))
+        document = lower_snippet(_load(paths, values), authorizer=parse_address(authz), authorizer_tls=tls)
     else:
-        document = _front_proxy(paths, values, authz=authz, upstream=upstream, listen=listen, admin=admin)
+        document = _front_proxy(paths, values, authz=authz, tls=tls, upstream=upstream, listen=listen, admin=admin)
     if output is None:
         typer.echo(render(document), nl=False)
     else:
@@ -85,6 +103,9 @@ def run(
         Path | None, typer.Option("--config", "-c", metavar="FILE", help="Envoy's configuration, instead of PATHs.")
     ] = None,
     authz: Authorizer = _AUTHORIZER,
+    authz_tls_ca: AuthorizerCa = None,
+    authz_tls_cert: AuthorizerCert = None,
+    authz_tls_key: AuthorizerKey = None,
     upstream: Upstream = None,
     listen: Listen = _LISTEN,
     admin: Admin = None,
@@ -105,13 +126,37 @@ def run(
             raise ConfigurationError(f"--config {config_file}: there is no such file")
         arguments = ["--config-path", str(config_file)]
     else:
-        document = _front_proxy(paths or [], values, authz=authz, upstream=upstream, listen=listen, admin=admin)
+        tls = _client_tls(authz_tls_ca, authz_tls_cert, authz_tls_key)
+        document = _front_proxy(
+            paths or [], values, authz=authz, tls=tls, upstream=upstream, listen=listen, admin=admin
+        )
         arguments = ["--config-yaml", render(document)]  # JSON is YAML, and this needs no file
     _replace_process([str(envoy_binary()), *arguments, "--log-level", log_level, "--disable-hot-restart"])
 
 
+def _client_tls(authority: Path | None, certificate: Path | None, key: Path | None) -> ClientTls | None:
+    from extauthz.lowering.client_tls import ClientTls
+
+    if authority is None:
+        if certificate is None and key is None:
+            return None
+        raise ConfigurationError("--authz-tls-ca FILE is missing: whose certificate may the authorizer show?")
+    if (certificate is None) != (key is None):
+        raise ConfigurationError("--authz-tls-cert and --authz-tls-key go together: give both, or neither")
+    if certificate is None or key is None:
+        return ClientTls(str(authority))
+    return ClientTls(str(authority), str(certificate), str(key))
+
+
 def _front_proxy(
-    paths: list[Path], values: Path | None, *, authz: str, upstream: str | None, listen: str, admin: str | None
+    paths: list[Path],
+    values: Path | None,
+    *,
+    authz: str,
+    tls: ClientTls | None,
+    upstream: str | None,
+    listen: str,
+    admin: str | None,
 ) -> JsonObject:
     from extauthz.lowering.address import parse_address
     from extauthz.lowering.bootstrap import front_proxy
@@ -121,6 +166,7 @@ def _front_proxy(
     return front_proxy(
         _load(paths, values),
         authorizer=parse_address(authz),
+        authorizer_tls=tls,
         upstream=parse_address(upstream),
         listen=parse_address(listen),
         admin=None if admin is None else parse_address(admin),

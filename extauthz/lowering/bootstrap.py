@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from extauthz.lowering.address import Address
+from extauthz.lowering.client_tls import ClientTls
 from extauthz.lowering.connection_manager import connection_manager_fields
 from extauthz.lowering.document import JsonObject
 from extauthz.lowering.ext_authz import (
@@ -29,6 +30,7 @@ def front_proxy(
     policy_set: PolicySet,
     *,
     authorizer: Address,
+    authorizer_tls: ClientTls | None = None,
     upstream: Address,
     listen: Address,
     admin: Address | None = None,
@@ -38,6 +40,7 @@ def front_proxy(
     """A bootstrap that serves `upstream` at `listen`, each request decided by `authorizer`.
 
     Args:
+        authorizer_tls: How `authorizer` is spoken to; in clear text when None.
         admin: Where Envoy's administration interface listens; anyone who reaches it controls Envoy. None: nowhere.
         access_log: The file of the access log; standard output when None.
         behind_local_proxy: As in `connection_manager_fields`.
@@ -47,7 +50,7 @@ def front_proxy(
     bootstrap: JsonObject = {
         "static_resources": {
             "clusters": [
-                authorizer_cluster(authorizer),
+                authorizer_cluster(authorizer, tls=authorizer_tls),
                 cluster(UPSTREAM_CLUSTER, upstream),
                 cluster(UPSTREAM_GRPC_CLUSTER, upstream, http2={}),
             ],
@@ -59,10 +62,10 @@ def front_proxy(
     return bootstrap
 
 
-def snippet(policy_set: PolicySet, *, authorizer: Address) -> JsonObject:
+def snippet(policy_set: PolicySet, *, authorizer: Address, authorizer_tls: ClientTls | None = None) -> JsonObject:
     """What goes into an Envoy configuration that exists: filters, the fields they rely on, the authorizer's cluster."""
     return {
-        "clusters": [authorizer_cluster(authorizer)],
+        "clusters": [authorizer_cluster(authorizer, tls=authorizer_tls)],
         "http_connection_manager": connection_manager_fields(),
         "http_filters": check_filters(policy_set),
     }
@@ -89,13 +92,14 @@ def listener(
     return {"name": name, "address": address.to_envoy(), "filter_chains": [{"filters": [network_filter]}]}
 
 
-def authorizer_cluster(address: Address, *, name: str = AUTHORIZER_CLUSTER) -> JsonObject:
+def authorizer_cluster(address: Address, *, name: str = AUTHORIZER_CLUSTER, tls: ClientTls | None = None) -> JsonObject:
     """The authorizer: gRPC, so HTTP/2.
 
     A new connection's first requests go out before the server's SETTINGS are read, so that the client's own limit on
     streams is what keeps a burst from being refused.
     """
-    return cluster(name, address, http2={"max_concurrent_streams": 128})
+    made = cluster(name, address, http2={"max_concurrent_streams": 128})
+    return made if tls is None else {**made, "transport_socket": tls.transport_socket(address)}
 
 
 def cluster(name: str, address: Address, *, http2: JsonObject | None = None) -> JsonObject:

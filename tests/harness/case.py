@@ -29,7 +29,7 @@ import yaml
 
 from tests.harness.tokens import Token
 
-ENGINES = ("pdp", "h2corn", "envoy")
+ENGINES = ("pdp", "h2corn", "grpcio", "envoy")
 
 _EXPECTED: Mapping[str, type | tuple[type, ...]] = {
     "status": int,

@@ -1,14 +1,14 @@
 """Who enforces a policy set: the answerer in this process, the server over a Unix socket, a real Envoy before it.
 
-`pdp` and `h2corn` are asked as Envoy would ask them. An engine starts what it needs when it is first asked about a
-site; a stand (`stand.py`) ends all of it.
+All but the Envoy are asked as Envoy would ask them. An engine starts what it needs when it is first asked about a site;
+a stand (`stand.py`) ends all of it.
 """
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import grpc
 
@@ -55,9 +55,10 @@ class PdpEngine:
 class Services:
     """The real service, one for each site, listening on a Unix socket."""
 
-    def __init__(self, host: AsyncHost, directory: Path) -> None:
+    def __init__(self, host: AsyncHost, directory: Path, transport: Literal["h2corn", "grpcio"] = "h2corn") -> None:
         self._host = host
         self._directory = directory
+        self._transport = transport
         self._addresses: dict[str, UnixAddress] = {}
 
     def address(self, site: Site) -> UnixAddress:
@@ -65,12 +66,13 @@ class Services:
         if site.name not in self._addresses:
             number = len(self._addresses)
             # Short names: a socket's path holds 107 bytes.
-            address = UnixAddress(str(self._directory / f"{number}.sock"))
+            address = UnixAddress(str(self._directory / f"{self._transport}-{number}.sock"))
             settings = Settings(
                 paths=(str(site.policy_path),),
                 values=None if site.values_path is None else str(site.values_path),
                 listen=(address,),
-                admin=UnixAddress(str(self._directory / f"{number}-admin.sock")),
+                transport=self._transport,
+                admin=UnixAddress(str(self._directory / f"{self._transport}-{number}-admin.sock")),
                 log_level="error",
             )
             self._host.enter(lambda: Service(settings))

@@ -86,6 +86,12 @@ class Stand:
         return engine
 
     @cached_property
+    def grpcio(self) -> ServedEngine:
+        engine = ServedEngine(Services(self._host, self._directory, "grpcio"))
+        self._exit.callback(engine.close)
+        return engine
+
+    @cached_property
     def envoy(self) -> EnvoyEngine:
         """
         Raises:

@@ -41,12 +41,29 @@ def test_a_snippet_needs_no_upstream(capsys):
     assert "with_request_body" in parts["http_filters"][1]["typed_config"]
 
 
+def test_the_authorizer_may_be_asked_over_tls(capsys):
+    """With what the proxy proves itself with."""
+    tls = ["--authz-tls-ca", "/ca.pem", "--authz-tls-cert", "/own.crt", "--authz-tls-key", "/own.key"]
+    assert run(["envoy", "config", *SHOP, "--snippet", "--authz", "authz:9000", *tls]) == 0
+    (cluster,) = json.loads(capsys.readouterr().out)["clusters"]
+    assert "/own.key" in json.dumps(cluster["transport_socket"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["config", *SHOP], "--upstream ADDR is missing"),
         (["config", *SHOP, "--snippet", "--authz", "9000"], "'9000' is no address"),
         (["config", *SHOP, "--upstream", "http://x"], "'http://x' is no address"),
+        (["config", *SHOP, "--snippet", "--authz-tls-cert", "own.crt"], "--authz-tls-ca FILE is missing"),
+        (
+            ["config", *SHOP, "--snippet", "--authz-tls-ca", "ca.pem", "--authz-tls-key", "own.key"],
+            "--authz-tls-cert and --authz-tls-key go together",
+        ),
+        (
+            ["config", *SHOP, "--snippet", "--authz-tls-ca", "ca.pem", "--authz", "unix:/run/x.sock"],
+            "the authorizer speaks TLS at host:port only",
+        ),
         (["config", *SHOP, "--mode", "wasm"], "'wasm' is not one of 'check'"),
         (["config", "absent.yaml", "--snippet"], "absent.yaml"),
         (["run"], "give either PATHs or --config FILE"),

@@ -1,0 +1,142 @@
+"""Callers that do not keep to the rules, or come in crowds: the others are answered, and memory does not grow."""
+
+import contextlib
+import resource
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from envoy.service.auth.v3.external_auth_pb2 import CheckResponse
+
+from extauthz.server.check_method import CHECK_PATH
+from tests.harness.asgi_call import check_message
+from tests.harness.frames import (
+    CANCEL,
+    CONTINUATION,
+    END_HEADERS,
+    HEADERS,
+    PING,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    call_headers,
+    closes,
+    connect,
+    frame,
+    large_field,
+)
+from tests.harness.process import serving
+
+POLICY = "version: 1\nname: crowd\nroutes:\n  - {name: open, path: /open, public: true}\n"
+GROWTH_MB = 80.0
+"""Far below what holding on to what these callers send would take."""
+
+
+@pytest.fixture(scope="module", params=["h2corn", "grpcio"])
+def served(request, tmp_path_factory):
+    """A service of its own, for all tests on one transport."""
+    policy = tmp_path_factory.mktemp("crowd") / "policy.yaml"
+    policy.write_text(POLICY)
+    with many_descriptors(), serving(policy, "--transport", request.param) as process:
+        yield process
+        assert process.end() == 0
+        assert not [line for line in process.errors if "Traceback" in line]
+
+
+@contextlib.contextmanager
+def unharmed(served, *, within_seconds=2.0):
+    """During the block and after it, a well-behaved caller is answered in time; memory is as before."""
+    with grpc.insecure_channel(str(served.address), options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+        call = channel.unary_unary(CHECK_PATH)
+
+        def ask(count):
+            for _ in range(count):
+                reply = CheckResponse.FromString(call(check_message(), timeout=within_seconds))
+                assert reply.WhichOneof("http_response") == "ok_response"
+
+        ask(200)
+        before = served.resident_mb
+        with ThreadPoolExecutor(1) as pool:
+            meanwhile = pool.submit(ask, 200)
+            yield
+            meanwhile.result()
+        ask(100)
+        assert served.resident_mb - before < GROWTH_MB
+
+
+def test_silent_and_slow_clients_hold_up_nobody(served):
+    """Nothing sent, half a preface, half a header block: they are closed after a while."""
+    half_block = PREFACE + frame(SETTINGS, 0, 0, b"") + frame(HEADERS, 0, 1, call_headers(CHECK_PATH))
+    with unharmed(served), contextlib.ExitStack() as stack:
+        slow = [
+            stack.enter_context(connect(served.address, opening))
+            for opening in (b"", PREFACE[:10], half_block)
+            for _ in range(100)
+        ]
+        assert closes(slow[0], 20)
+        assert closes(slow[100], 20)
+
+
+def test_a_thousand_connections_are_served(served):
+    """Each with a call of its own."""
+    with unharmed(served, within_seconds=10.0), contextlib.ExitStack() as stack:
+        data = b"\0" + len(check_message()).to_bytes(4, "big") + check_message()
+        call = frame(HEADERS, END_HEADERS, 1, call_headers(CHECK_PATH)) + frame(0, 1, 1, data)
+        opening = PREFACE + frame(SETTINGS, 0, 0, b"")
+        crowd = [stack.enter_context(connect(served.address, opening + call)) for _ in range(1000)]
+        for connection in crowd:
+            await_answer(connection)
+
+
+def test_calls_that_are_reset_at_once_cost_their_own_connection_at_most(served):
+    """CVE-2023-44487."""
+    headers = call_headers(CHECK_PATH)
+    with unharmed(served), connect(served.address) as attacker, contextlib.suppress(OSError):
+        for first in range(1, 20_001, 1000):
+            streams = range(first, first + 1000, 2)
+            attacker.sendall(
+                b"".join(
+                    frame(HEADERS, END_HEADERS, each, headers) + frame(RST_STREAM, 0, each, CANCEL) for each in streams
+                )
+            )
+
+
+def test_endless_headers_are_cut_off(served):
+    """A header block that goes on in CONTINUATION frames (CVE-2024-27316), of fields or of one field."""
+    with unharmed(served):
+        for start, piece in ((b"", b"\0\x01x\x01y" * 3000), (large_field(64 << 20), b"x" * 16_000)):
+            with connect(served.address) as attacker, contextlib.suppress(OSError):
+                attacker.sendall(frame(HEADERS, 0, 1, call_headers(CHECK_PATH) + start))
+                for _ in range(2000):
+                    attacker.sendall(frame(CONTINUATION, 0, 1, piece))
+
+
+def test_a_flood_of_pings_is_survived(served):
+    """Of settings too: each has to be acknowledged."""
+    with unharmed(served):
+        for flood in (frame(PING, 0, 0, bytes(8)), frame(SETTINGS, 0, 0, b"")):
+            with connect(served.address) as attacker, contextlib.suppress(OSError):
+                attacker.settimeout(5)
+                for _ in range(20):
+                    attacker.sendall(flood * 1000)
+
+
+def await_answer(connection):
+    """Read until a decision has come."""
+    connection.settimeout(20)
+    received = b""
+    while b"decision_id" not in received:
+        chunk = connection.recv(65536)
+        assert chunk, "closed without an answer"
+        received += chunk
+
+
+@contextlib.contextmanager
+def many_descriptors():
+    """As many open files as this process, and those that it starts, may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
