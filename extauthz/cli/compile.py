@@ -23,12 +23,27 @@ class Target(StrEnum):
     """Envoy's own filters, with the authorizer behind them for what they cannot decide."""
 
 
+class Residual(StrEnum):
+    """What to do with rules that Envoy cannot decide exactly."""
+
+    ALLOW = "allow"
+    """The authorizer decides them."""
+    FORBID = "forbid"
+    """They are errors; there is no authorizer."""
+
+
 def compile_(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Policy files and folders: one set.")],
     *,
     to: Annotated[Target, typer.Option("--to", help="What to compile to.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write into.")],
     authz: Annotated[str, typer.Option("--authz", metavar="ADDR", help="Where the authorizer listens.")] = _AUTHORIZER,
+    residual: Annotated[
+        Residual,
+        typer.Option(
+            help="Rules that Envoy cannot decide exactly go to the authorizer, or are errors: then none runs."
+        ),
+    ] = Residual.ALLOW,
     values: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What ${NAME} in providers and hosts stands for: a YAML map.")
     ] = None,
@@ -44,8 +59,8 @@ def compile_(
     """
     from extauthz.lowering.address import parse_address
     from extauthz.lowering.compile import REPORT_FILE, compile_native
-    from extauthz.lowering.plan import make_plan
-    from extauthz.lowering.report import render_report
+    from extauthz.lowering.planner import make_plan
+    from extauthz.lowering.report import refuse_residual, render_report
     from extauthz.sources.policy_files import load
 
     assert to is Target.ENVOY  # noqa: S101 - there is no other
@@ -54,12 +69,15 @@ def compile_(
     parsed = load([str(path) for path in paths], values_file=None if values is None else str(values)).parsed
     print_diagnostics(parsed.warnings, console(stderr=True))
     plan = make_plan(parsed.policy_set)
-    files = compile_native(plan, authorizer=authorizer)
+    if residual is Residual.FORBID:
+        refuse_residual(plan)
+    has_authorizer = residual is Residual.ALLOW
+    files = compile_native(plan, authorizer=authorizer if has_authorizer else None)
     _write(output, files)
     if report_format is OutputFormat.JSON:
         typer.echo(files[REPORT_FILE], nl=False)
     else:
-        typer.echo("\n".join(visible(line) for line in render_report(plan)))
+        typer.echo("\n".join(visible(line) for line in render_report(plan, has_authorizer=has_authorizer)))
 
 
 def _check_folder(folder: Path, *, force: bool) -> None:

@@ -51,6 +51,11 @@ ANYBODY = Caller("anybody", None, ALWAYS)
 """On a route that looks at no credentials."""
 
 
+def is_classified() -> Formula:
+    """Whether the classifying filter has found anything."""
+    return metadata(RBAC, (f"{CALLER_PREFIX}shadow_effective_policy_id",), {"present_match": True})
+
+
 def classified(caller_id: str) -> Formula:
     """Whether the classifying filter has found this."""
     return metadata_text(RBAC, f"{CALLER_PREFIX}shadow_effective_policy_id", exactly(caller_id))

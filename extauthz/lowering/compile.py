@@ -9,7 +9,7 @@ from extauthz.lowering.bootstrap import authorizer_cluster
 from extauthz.lowering.connection_manager import connection_manager_fields
 from extauthz.lowering.document import render
 from extauthz.lowering.jwt_authn import key_set_clusters
-from extauthz.lowering.native import NATIVE_LOG_FIELDS, native_filters
+from extauthz.lowering.native import NATIVE_LOG_FIELDS, Delegated, native_filters, native_local_replies
 from extauthz.lowering.plan import Plan
 from extauthz.lowering.report import report_document
 
@@ -22,11 +22,14 @@ CLUSTERS_FILE = "clusters.json"
 REPORT_FILE = "report.json"
 
 
-def compile_native(plan: Plan, *, authorizer: Address) -> Mapping[str, str]:
-    """The files by name."""
+def compile_native(plan: Plan, *, authorizer: Address | None) -> Mapping[str, str]:
+    """The files by name; without an authorizer Envoy answers everything."""
+    delegated = Delegated.NOTHING if authorizer is None else Delegated.RESIDUAL
+    fields = connection_manager_fields(log_fields=NATIVE_LOG_FIELDS, local_replies=native_local_replies(plan))
+    authorizers = [] if authorizer is None else [authorizer_cluster(authorizer)]
     return {
-        CLUSTERS_FILE: render([authorizer_cluster(authorizer), *key_set_clusters(plan.providers)]),
-        HCM_FILE: render(connection_manager_fields(log_fields=NATIVE_LOG_FIELDS)),
-        HTTP_FILTERS_FILE: render(native_filters(plan)),
-        REPORT_FILE: render(report_document(plan)),
+        CLUSTERS_FILE: render([*authorizers, *key_set_clusters(plan.providers)]),
+        HCM_FILE: render(fields),
+        HTTP_FILTERS_FILE: render(native_filters(plan, delegated=delegated)),
+        REPORT_FILE: render(report_document(plan, has_authorizer=authorizer is not None)),
     }

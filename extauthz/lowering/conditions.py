@@ -43,10 +43,14 @@ class Guards:
 
     by_read: dict[CelPath, Formula] = field(default_factory=dict)
     """By what is read; one read has one guard."""
+    may_fail: bool = False
+    """Whether Envoy may err where the authorizer does not, as without a time zone database: then what no native policy
+    allows need not be what the authorizer denies."""
 
     def add(self, other: Guards) -> None:
         """Take over what another rule needs."""
         self.by_read |= other.by_read
+        self.may_fail = self.may_fail or other.may_fail
 
     def formula(self) -> Formula:
         """All of them."""
@@ -69,6 +73,7 @@ def lower_condition(
     if truth is not None:
         return constant(truth)
     _refuse_unlike(pruned)
+    guards.may_fail = guards.may_fail or _reads_time_zones(pruned)
     return Cel(_replaced(pruned, reader))
 
 
@@ -245,6 +250,11 @@ def _refuse_unlike(expr: Expr) -> None:
                 _refuse_unlike_call(node.call_expr)
             case _:
                 continue
+
+
+def _reads_time_zones(expr: Expr) -> bool:
+    """Whether it calls `getHours('Europe/Berlin')` or its like: without a zone, they are in UTC."""
+    return any(node.call_expr.function.startswith("get") and node.call_expr.args for node, _ in walk(expr))
 
 
 def _refuse_unlike_call(called: Expr) -> None:

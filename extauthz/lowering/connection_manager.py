@@ -39,7 +39,11 @@ _LOG_FIELDS = {
 
 
 def connection_manager_fields(
-    *, access_log: str | None = None, behind_local_proxy: bool = False, log_fields: Mapping[str, str] | None = None
+    *,
+    access_log: str | None = None,
+    behind_local_proxy: bool = False,
+    log_fields: Mapping[str, str] | None = None,
+    local_replies: JsonObject | None = None,
 ) -> JsonObject:
     """The fields of `HttpConnectionManager` to set next to the filters.
 
@@ -48,10 +52,13 @@ def connection_manager_fields(
         behind_local_proxy: The peers are proxies on this host, which have written X-Forwarded-For themselves; for a
             loopback peer Envoy would append the host's own address.
         log_fields: More fields of the access log, as format strings by name.
+        local_replies: `LocalReplyConfig`: how Envoy answers by itself.
     """
     forwarded: JsonObject = {"skip_xff_append": True} if behind_local_proxy else {}
+    replies: JsonObject = {} if local_replies is None else {"local_reply_config": local_replies}
     return {
         **forwarded,
+        **replies,
         "access_log": [_access_log(access_log, log_fields or {})],
         # `x_user` and `x-user` are one header to many upstreams (CGI, WSGI, PHP).
         "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},

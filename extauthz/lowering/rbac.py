@@ -16,18 +16,11 @@ from extauthz.lowering.formula import Conjunction, Formula, conjunctions
 _TYPE = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
 
 
-def classifying_filter(name: str, prefix: str, policies: Mapping[str, Formula]) -> JsonObject:
-    """A filter that writes `<prefix>shadow_effective_policy_id`, nothing when no policy matches.
-
-    INVARIANT: each formula is one conjunction, or a request could be classified by half of one.
-    """
-    rules: dict[str, JsonObject] = {}
-    for policy_name, formula in policies.items():
-        (conjunction,) = conjunctions(formula)
-        rules[policy_name] = policy(conjunction)
+def classifying_filter(name: str, prefix: str, policies: Mapping[str, Conjunction]) -> JsonObject:
+    """A filter that writes `<prefix>shadow_effective_policy_id`, nothing when no policy matches."""
     config: JsonObject = {
         "@type": _TYPE,
-        "shadow_rules": {"action": "ALLOW", "policies": rules},
+        "shadow_rules": {"action": "ALLOW", "policies": {n: policy(c) for n, c in policies.items()}},
         "shadow_rules_stat_prefix": prefix,
     }
     return {"name": name, "typed_config": config}
@@ -42,6 +35,14 @@ def enforcing_filter(name: str, prefix: str, policies: Mapping[str, Conjunction]
         "rules_stat_prefix": prefix,
     }
     return {"name": name, "typed_config": config}
+
+
+def one_policy_each(formulas: Mapping[str, Formula]) -> Mapping[str, Conjunction]:
+    """Policies for formulas that are one conjunction each: more than one could not have the same name."""
+    policies: dict[str, Conjunction] = {}
+    for name, formula in formulas.items():
+        (policies[name],) = conjunctions(formula)
+    return policies
 
 
 def policy(conjunction: Conjunction) -> JsonObject:

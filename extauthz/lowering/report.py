@@ -26,9 +26,8 @@ REQUESTS_LEFT = (
     "a header that a condition reads and that is repeated, or holds a comma or other than ASCII",
     "a claim that a condition reads and that is an object, or a list of other than texts",
     "an upstream header whose value would not be visible ASCII",
-    "everything that no native policy allows: the denials",
 )
-"""What goes to the authorizer whatever the set says."""
+"""What Envoy does not decide whatever the set says: the authorizer does, or, without one, they are denied."""
 
 DIFFERENCES = (
     # Only the issuer could sign such a token.
@@ -51,7 +50,7 @@ def differences(plan: Plan) -> tuple[str, ...]:
     return (*DIFFERENCES, *(_REMOTE_KEYS.format(name=name) for name in remote))
 
 
-def report_document(plan: Plan) -> JsonObject:
+def report_document(plan: Plan, *, has_authorizer: bool) -> JsonObject:
     """The report as JSON."""
     return {
         "version": REPORT_VERSION,
@@ -59,14 +58,15 @@ def report_document(plan: Plan) -> JsonObject:
         "revision": plan.policy_set.revision,
         "items": [_item(item) for item in plan.items],
         "native_policies": sorted(plan.native_policies),
-        "requests_left_to_the_authorizer": list(REQUESTS_LEFT),
+        "denial_policies": sorted(plan.denial_policies),
+        "requests_left": {"to": "authorizer" if has_authorizer else "denied", "which": list(REQUESTS_LEFT)},
         "differences": list(differences(plan)),
     }
 
 
-def render_report(plan: Plan) -> Sequence[str]:
+def render_report(plan: Plan, *, has_authorizer: bool) -> Sequence[str]:
     """The report for people, line by line."""
-    return list(_lines(plan))
+    return list(_lines(plan, has_authorizer=has_authorizer))
 
 
 def refuse_residual(plan: Plan) -> None:
@@ -93,7 +93,7 @@ def _item(item: Item) -> JsonObject:
     }
 
 
-def _lines(plan: Plan) -> Iterator[str]:
+def _lines(plan: Plan, *, has_authorizer: bool) -> Iterator[str]:
     native = [item for item in plan.items if item.verdict is Verdict.NATIVE]
     yield f"{plan.policy_set.name}, revision {plan.policy_set.revision}: {len(plan.native_policies)} native policies"
     yield ""
@@ -103,7 +103,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     for item in plan.residual:
         yield f"  {item.kind} {item.id}"
         yield from (f"      {reason}" for reason in item.reasons)
-    yield "requests that go to the authorizer besides:"
+    yield "requests that go to the authorizer besides:" if has_authorizer else "requests that are denied unread:"
     yield from (f"  {text}" for text in REQUESTS_LEFT)
     found = differences(plan)
     if found:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from extauthz.lowering import matchers
 from extauthz.lowering.formula import ALWAYS, Formula, all_hold, negation, one_holds
-from extauthz.lowering.matchers import RBAC, exactly, metadata_text
+from extauthz.lowering.matchers import RBAC, exactly, metadata, metadata_text
 from extauthz.model.policy import (
     HostPattern,
     LiteralSegment,
@@ -56,6 +56,11 @@ class OwnedPath:
     """Names a request of this owner for whose method there is no route."""
 
     @property
+    def answers_preflights(self) -> bool:
+        """Whether a CORS preflight may pass here without credentials or rules."""
+        return any(owned.route.cors_origins for owned in self.routes)
+
+    @property
     def ids(self) -> tuple[str, ...]:
         return (*(owned.id for owned in self.routes), self.no_route_id)
 
@@ -64,6 +69,11 @@ def classified(ids: Iterable[str]) -> Formula:
     """Whether the classifying filter has found one of these."""
     key = f"{ROUTE_PREFIX}shadow_effective_policy_id"
     return one_holds(*(metadata_text(RBAC, key, exactly(i)) for i in ids))
+
+
+def is_classified() -> Formula:
+    """Whether the classifying filter has found an owner, or that the request is not plain."""
+    return metadata(RBAC, (f"{ROUTE_PREFIX}shadow_effective_policy_id",), {"present_match": True})
 
 
 def owned_paths(policy_set: PolicySet) -> tuple[OwnedPath, ...]:

@@ -57,6 +57,15 @@ class Lowered:
     guards: Guards = field(default_factory=Guards)
 
 
+def all_together(rules: Iterable[Lowered]) -> Lowered:
+    """All of them: what one needs to be exact, the whole needs."""
+    rules = list(rules)
+    guards = Guards()
+    for rule in rules:
+        guards.add(rule.guards)
+    return Lowered(all_hold(*(rule.formula for rule in rules)), guards)
+
+
 class RuleLowering:
     """Lowers the rules of one route for one kind of caller."""
 

@@ -50,6 +50,8 @@ class Answer:
     """None when the proxy answered without asking."""
     native: str | None = None
     """The native policy by which the proxy let it pass without asking."""
+    denied: str | None = None
+    """The native policy that says how the proxy answered what it denied without asking."""
 
     def header(self, name: str) -> str | None:
         values = self.headers.get(name, ())

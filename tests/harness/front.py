@@ -99,7 +99,7 @@ class EnvoyEngine:
     def _answer(self, response: Response) -> Answer:
         line = self._log.line_of(response.peer)
         upstream = _upstream(response.headers, response.body)
-        return Answer(response.status, response.headers, response.body, upstream, _told(line), _native(line))
+        return Answer(response.status, response.headers, response.body, upstream, _told(line), *_native(line))
 
     def close(self) -> None:
         self.envoy.stop()
@@ -107,6 +107,11 @@ class EnvoyEngine:
     def fields(self, access_log: str) -> JsonObject:
         """The connection manager's, as generated."""
         return connection_manager_fields(access_log=access_log, behind_local_proxy=True)
+
+    def fields_of(self, site: Site, fields: JsonObject) -> JsonObject:
+        """The connection manager's for one site."""
+        del site
+        return fields
 
     def filters(self, site: Site) -> list[JsonObject]:
         """What stands before the router, as generated."""
@@ -122,7 +127,7 @@ class EnvoyEngine:
         if site.case_set.proxy.failure_mode_allow:
             next(f for f in filters if f["name"] == EXT_AUTHZ)["typed_config"]["failure_mode_allow"] = True
         routes = [_with_extensions(route, site.case_set.proxy) for route in upstream_routes(site.policy_set)]
-        fields = _behind(site.case_set.proxy, fields)
+        fields = _behind(site.case_set.proxy, self.fields_of(site, fields))
         plain = listener(site.name, _ANY_PORT, filters, fields, routes=routes)
         if not site.case_set.peers:
             return [plain]
@@ -182,10 +187,11 @@ def _told(line: Mapping[str, Any]) -> Told | None:
     return Told(**{name: line[name] for name in ("decision_id", "effect", "reason", "route", "policies", "revision")})
 
 
-def _native(line: Mapping[str, Any]) -> str | None:
-    """The policy that let the request through without a question, where the policy set is enforced natively."""
-    name = line.get("native_policy")
-    return None if name == CALL_POLICY else name
+def _native(line: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """The native policy that let the request through, and the one that denied it: neither where we were asked."""
+    allowing = line.get("native_policy")
+    denying = line.get("native_denial") if line.get("native_result") == "denied" else None
+    return None if allowing == CALL_POLICY else allowing, denying
 
 
 def _upstream(headers: Mapping[str, Sequence[str]], body: bytes) -> Upstream | None:

@@ -64,6 +64,19 @@ def test_an_output_that_is_no_folder_is_refused(tmp_path, policy, capsys):
     assert "is no folder" in capsys.readouterr().err
 
 
+def test_what_envoy_cannot_decide_can_be_forbidden(tmp_path, policy, capsys):
+    """Every reason at its place, and nothing is written; a set without such rules needs no authorizer."""
+    output = tmp_path / "out"
+    policy.write_text(POLICY.replace("public: true", 'authentication: none, allow: [{when: "body.a == 1"}]'))
+    assert compile_to(output, policy, "--residual", "forbid") == EXIT_WRONG_INPUT
+    assert "policy.yaml:4:" in (printed := capsys.readouterr().err)
+    assert "EAZ1001 allow a.allow.0: it reads body" in printed
+    assert not output.exists()
+    policy.write_text(POLICY)
+    assert compile_to(output, policy, "--residual", "forbid") == 0
+    assert json.loads((output / "clusters.json").read_text()) == []
+
+
 def test_a_policy_that_is_wrong_writes_nothing(tmp_path, policy, capsys):
     """Every diagnostic, and no folder."""
     policy.write_text("version: 1\nroutes: []\n")

@@ -2,7 +2,7 @@ import json
 
 from extauthz.lowering.address import TcpAddress
 from extauthz.lowering.compile import compile_native
-from extauthz.lowering.plan import make_plan
+from extauthz.lowering.planner import make_plan
 from tests.policies import policy_set
 
 TEXT = """\
@@ -31,6 +31,14 @@ def test_the_files_are_arrays_of_filters_and_clusters_and_an_object_of_fields():
     assert "http_filters" not in files["hcm.json"]
     assert files["hcm.json"]["normalize_path"] is True
     assert isinstance(files["http_filters.json"], list)
+
+
+def test_without_an_authorizer_there_is_no_cluster_for_it():
+    """And no filter that would ask it."""
+    files = {n: json.loads(t) for n, t in compile_native(make_plan(policy_set(TEXT)), authorizer=None).items()}
+    assert [c["name"] for c in files["clusters.json"]] == ["jwks_corp"]
+    assert "ext_authz" not in str(files["http_filters.json"])
+    assert files["hcm.json"]["local_reply_config"]["mappers"]
 
 
 def test_the_access_log_names_the_native_policy():

@@ -2,7 +2,7 @@ import pytest
 
 from extauthz.lowering import expression as cel
 from extauthz.lowering.formula import ALWAYS, Cel, Conjunction, Match, one_holds
-from extauthz.lowering.rbac import classifying_filter, enforcing_filter, policy
+from extauthz.lowering.rbac import classifying_filter, enforcing_filter, one_policy_each, policy
 
 
 def test_the_enforcing_filter_has_allow_rules_alone():
@@ -15,7 +15,7 @@ def test_the_enforcing_filter_has_allow_rules_alone():
 
 def test_a_classifying_filter_stops_nobody():
     """It has shadow rules and nothing else."""
-    config = classifying_filter("n", "p_", {"a": ALWAYS, "b": Match({"any": True})})["typed_config"]
+    config = classifying_filter("n", "p_", one_policy_each({"a": ALWAYS, "b": Match({"any": True})}))["typed_config"]
     assert sorted(config["shadow_rules"]["policies"]) == ["a", "b"]
     assert config["shadow_rules_stat_prefix"] == "p_"
     assert "rules" not in config
@@ -24,7 +24,7 @@ def test_a_classifying_filter_stops_nobody():
 def test_a_class_is_one_policy():
     """A formula with alternatives of its own would need two names."""
     with pytest.raises(ValueError, match="unpack"):
-        classifying_filter("n", "p_", {"a": one_holds(Match({"any": True}), Cel(cel.has_header("x")))})
+        one_policy_each({"a": one_holds(Match({"any": True}), Cel(cel.has_header("x")))})
 
 
 def test_a_condition_brings_its_configuration():

@@ -1,7 +1,7 @@
 import pytest
 
 from extauthz.errors import LoweringError
-from extauthz.lowering.plan import make_plan
+from extauthz.lowering.planner import make_plan
 from extauthz.lowering.report import differences, refuse_residual, render_report, report_document
 from tests.policies import policy_set
 
@@ -26,7 +26,7 @@ def plan(text=TEXT):
 
 def test_every_piece_is_reported_with_its_verdict_and_its_place():
     """For programs."""
-    document = report_document(plan())
+    document = report_document(plan(), has_authorizer=True)
     assert document["native_policies"] == ["allow_0000_a/a.allow.y/provider_corp"]
     (residual,) = (item for item in document["items"] if item["verdict"] == "residual")
     assert residual == {
@@ -41,11 +41,17 @@ def test_every_piece_is_reported_with_its_verdict_and_its_place():
 
 def test_the_report_reads_as_a_list():
     """For people: what is native, what is not and why, what goes to the authorizer besides."""
-    text = "\n".join(render_report(plan()))
+    text = "\n".join(render_report(plan(), has_authorizer=True))
     assert "1 native policies" in text
     assert "  allow a.allow.y" in text
     assert "  allow a.allow.x\n      it reads body" in text
     assert "where Envoy itself differs:" in text
+
+
+def test_what_is_left_without_an_authorizer_is_denied():
+    """The report says so: nothing of it may surprise whoever runs Envoy alone."""
+    assert report_document(plan(NATIVE), has_authorizer=False)["requests_left"]["to"] == "denied"
+    assert "requests that are denied unread:" in render_report(plan(NATIVE), has_authorizer=False)
 
 
 def test_what_is_left_can_be_an_error():
