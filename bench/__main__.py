@@ -110,17 +110,20 @@ def _measure_workloads(
     """Each workload in each round; all servers stay up, and are idle but for the one under load."""
     measured: dict[str, list[Measurement]] = defaultdict(list)
     with ExitStack() as running:
-        servers: dict[int, RunningServer] = {}
-        for size in sorted({each.routes for each in workloads}):
-            server = authorizer(policies[size], directory, placement) if size else empty_server(directory, placement)
-            servers[size] = running.enter_context(server)
+        servers: dict[tuple[int, str], RunningServer] = {}
+        for size, transport in sorted({each.server for each in workloads}):
+            if size:
+                server = authorizer(policies[size], transport, directory, placement)
+            else:
+                server = empty_server(directory, placement)
+            servers[size, transport] = running.enter_context(server)
         for workload in workloads:
             if workload.routes:
-                check_replies(servers[workload.routes], workload)
+                check_replies(servers[workload.server], workload)
         for number in range(1, options.rounds + 1):
             for workload in workloads:
                 _tell(f"round {number} of {options.rounds}: {workload.name}")
-                measured[workload.name].append(apply_load(servers[workload.routes], workload, options.requests))
+                measured[workload.name].append(apply_load(servers[workload.server], workload, options.requests))
     _tell("")
     return measured
 

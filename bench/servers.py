@@ -83,12 +83,16 @@ def empty_server(directory: Path, placement: Placement) -> Iterator[RunningServe
 
 
 @contextmanager
-def authorizer(policy: Path, directory: Path, placement: Placement) -> Iterator[RunningServer]:
+def authorizer(
+    policy: Path, transport: str, directory: Path, placement: Placement, *, workers: int = 1
+) -> Iterator[RunningServer]:
     """`extauthz serve`, with a decision log in a file, and metrics, which are always on."""
-    log = directory / f"{policy.name}.decisions"
+    name = f"{policy.name}-{transport}"
+    log = directory / f"{name}.decisions"
     command = [sys.executable, "-m", "extauthz", "serve", str(policy), "--decision-log", str(log)]
-    command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
-    with _running(policy.name, command, directory, placement) as (pid, ready):
+    command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--transport", transport]
+    command += ["--workers", str(workers)]
+    with _running(name, command, directory, placement) as (pid, ready):
         yield RunningServer(pid, ready["address"], Telemetry(ready["admin"], log))
 
 

@@ -21,7 +21,7 @@ from bench.loading import Loading
 from bench.process import Placement
 from bench.workloads import Workload
 
-_LIBRARIES: Final = ("extauthz", "h2corn", "uvloop", "protobuf", "pyjwt", "cel-expr-python")
+_LIBRARIES: Final = ("extauthz", "h2corn", "grpcio", "uvloop", "protobuf", "pyjwt", "cel-expr-python")
 
 
 @dataclass(frozen=True, slots=True)

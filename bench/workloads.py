@@ -69,6 +69,12 @@ class Workload:
     routes: int
     """The size of the policy set that is served; 0: the empty handler."""
     questions: tuple[Question, ...]
+    transport: str = "h2corn"
+
+    @property
+    def server(self) -> tuple[int, str]:
+        """Which server is asked: its policy set's size, and its transport."""
+        return self.routes, self.transport
 
     @property
     def base(self) -> str:
@@ -89,9 +95,10 @@ def build_workloads(key: SigningKey, now: float) -> list[Workload]:
     distinct = tuple(write(ORDER, Expected(Reason.ALLOWED, name), name) for name in names)
     known = "known token, role, upstream header"
     return [
-        Workload("empty", "an empty handler on the same transport", 0, (allow,)),
+        Workload("empty", "an empty handler on h2corn", 0, (allow,)),
         Workload("empty-turns", "the same, asked by the client that takes turns", 0, distinct),
         Workload("allow", f"{known}; 10 routes", SMALL, (allow,)),
+        Workload("allow-grpcio", f"{known}; 10 routes, over grpcio", SMALL, (allow,), "grpcio"),
         Workload("allow-1000-routes", f"{known}; 1,000 routes", MEDIUM, (allow,)),
         Workload("allow-10000-routes", f"{known}; 10,000 routes", LARGE, (allow,)),
         Workload("allow-1000-tokens", f"{known}; 1,000 callers in turn", SMALL, distinct),
