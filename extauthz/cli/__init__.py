@@ -83,6 +83,7 @@ def _register_commands() -> None:
     from extauthz.cli.decide import decide
     from extauthz.cli.demo import demo_app
     from extauthz.cli.envoy import envoy_app
+    from extauthz.cli.mesh import mesh_app
     from extauthz.cli.policy import policy_app
     from extauthz.cli.policy_coverage import measure
     from extauthz.cli.policy_explain import explain_request
@@ -106,6 +107,7 @@ def _register_commands() -> None:
     app.command()(serve)
     app.add_typer(demo_app)
     app.add_typer(envoy_app)
+    app.add_typer(mesh_app)
     app.add_typer(policy_app)
     app.add_typer(token_app)
 

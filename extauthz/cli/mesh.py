@@ -1,0 +1,12 @@
+"""`extauthz mesh`: the sidecar's way into a pod."""
+
+from __future__ import annotations
+
+import typer
+
+from extauthz.cli.mesh_init import init
+
+mesh_app = typer.Typer(
+    name="mesh", help="Put the proxy beside an application: capture traffic, inject.", no_args_is_help=True
+)
+mesh_app.command("init")(init)

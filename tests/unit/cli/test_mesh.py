@@ -1,0 +1,9 @@
+from __future__ import annotations
+
+from extauthz.cli import run
+
+
+def test_the_commands_are_there(capsys):
+    """Under one name."""
+    assert run(["mesh", "--help"]) == 0
+    assert "init" in capsys.readouterr().out
