@@ -16,7 +16,7 @@ venv: $(READY)  ## create or refresh .venv from requirements.lock
 demo: $(READY)  ## real Envoy, issuer, upstream and service: a table of decisions
 	$(BIN)/extauthz demo
 
-test: $(READY)  ## every test
+test: $(READY)  ## every test but those in containers
 	$(BIN)/pytest
 
 lint: $(READY)  ## ruff, formatting, the import contract
@@ -33,8 +33,8 @@ golden: $(READY)  ## rewrite the golden files; read the diff
 bench: $(READY)  ## the benchmarks
 	$(BIN)/python -m bench
 
-e2e: $(READY)  ## end-to-end tests
-	$(BIN)/pytest tests/e2e
+e2e: $(READY)  ## the stacks in real containers: needs a Docker daemon, or root and Debian's docker.io
+	$(BIN)/pytest -m docker tests/e2e
 
 # A changed lock makes the environment anew: packages that share files do not survive being replaced one by one.
 $(LOCKED): requirements.lock

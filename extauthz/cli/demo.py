@@ -21,6 +21,7 @@ from extauthz.cli import EXIT_NEGATIVE
 from extauthz.cli.demo_serve import serve_issuer, serve_upstream
 from extauthz.cli.render import OutputFormat, console, count, print_json, print_table
 from extauthz.errors import ConfigurationError
+from extauthz.lowering.mode import Mode
 
 if TYPE_CHECKING:
     from extauthz.demo.run import Demo
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 demo_app = typer.Typer(name="demo", invoke_without_command=True)
 
-_COLUMNS = ("", "request", "caller", "expected", "actual", "reason", "decided by", "x-user")
+_DECISION_COLUMNS = ("reason", "decided by")
+_COLUMNS = ("", "request", "caller", "expected", "actual", *_DECISION_COLUMNS, "x-user")
 _FILE_WIDTH = 160  # of a table that goes to no terminal: no cell is folded
 _START_SECONDS = 30.0
 
@@ -38,6 +40,9 @@ def demo(
     context: typer.Context,
     *,
     hold: Annotated[bool, typer.Option("--hold", help="Keep everything up, with curl lines, until Ctrl-C.")] = False,
+    mode: Annotated[
+        Mode, typer.Option(help="Who decides: the authorizer (check), or Envoy what it can (native, split).")
+    ] = Mode.CHECK,
     against: Annotated[
         str | None, typer.Option(metavar="URL", help="Start nothing; send the requests to this proxy.")
     ] = None,
@@ -58,13 +63,15 @@ def demo(
     if against is not None:
         if hold:
             raise ConfigurationError("--hold keeps up what the demo starts, and with --against it starts nothing")
+        if mode is not Mode.CHECK:
+            raise ConfigurationError("--mode is for what the demo starts, and with --against it starts nothing")
         return _exit_code(_send_against(against, issuer, ca, output))
     if ca is not None:
         raise ConfigurationError("--ca goes with --against")
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="extauthz-demo-") as directory:
-            return _exit_code(asyncio.run(_run(Path(directory), started, output, hold=hold)))
+            return _exit_code(asyncio.run(_run(Path(directory), started, output, mode, hold=hold)))
     except asyncio.CancelledError:
         return 128 + signal.SIGTERM
 
@@ -93,7 +100,7 @@ def _send_against(against: str, issuer: str, ca_file: Path | None, output: Outpu
     return outcomes
 
 
-async def _run(directory: Path, started: float, output: OutputFormat, *, hold: bool) -> Sequence[Outcome]:
+async def _run(directory: Path, started: float, output: OutputFormat, mode: Mode, *, hold: bool) -> Sequence[Outcome]:
     from extauthz.demo.run import running_demo
     from extauthz.demo.table import REQUESTS
 
@@ -101,7 +108,7 @@ async def _run(directory: Path, started: float, output: OutputFormat, *, hold: b
     assert task is not None  # noqa: S101 - asyncio.run made it
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, task.cancel)  # as Ctrl-C: what was started is stopped
-    async with running_demo(directory, time.time) as demo:  # noqa: TID251 - the command hands the clock on
+    async with running_demo(directory, time.time, mode) as demo:  # noqa: TID251 - the command hands the clock on
         ready_seconds = time.monotonic() - started
         outcomes = await demo.send(REQUESTS)
         _print(outcomes, output, ready_seconds)
@@ -125,7 +132,9 @@ def _print_outcomes(outcomes: Sequence[Outcome], ready_seconds: float | None) ->
     out = console()
     if not out.is_terminal:
         out.width = _FILE_WIDTH
-    print_table(_COLUMNS, [_row(outcome) for outcome in outcomes], out)
+    seen = any(outcome.decision_seen for outcome in outcomes)
+    columns = [column for column in _COLUMNS if seen or column not in _DECISION_COLUMNS]
+    print_table(columns, [_row(outcome) for outcome in outcomes], out)
     wrong = sum(bool(outcome.differences) for outcome in outcomes)
     verdict = f"{wrong} not as expected" if wrong else "all as expected"
     ready = "" if ready_seconds is None else f"; ready after {ready_seconds:.1f} s"
@@ -146,9 +155,9 @@ def _row(outcome: Outcome) -> Sequence[str | Text]:
     ]
 
 
-def _decision(outcome: Outcome) -> tuple[str | Text, str | Text]:
+def _decision(outcome: Outcome) -> Sequence[str | Text]:
     if not outcome.decision_seen:
-        return Text("not seen", style="dim"), Text("not seen", style="dim")
+        return ()
     expected, actual = outcome.request.expected, outcome.actual
     return (
         _compare(expected.reason or "", actual.reason or ""),
