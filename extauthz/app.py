@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -52,6 +53,7 @@ from extauthz.telemetry.sink import DescriptorSink, FileSink, Rotation, Sink
 from extauthz.telemetry.status import FailedLoad, KeySetState, KeySetStatus, ServedPolicy, ServiceStatus
 from extauthz.telemetry.tally import Tally
 from extauthz.telemetry.timestamp import rfc3339
+from extauthz.telemetry.tracing import open_tracer, report_trouble
 from extauthz.tls import CredentialFiles, Credentials, CredentialsWatcher, exposed_key, load_credentials
 
 _MAX_DECIDE_BYTES: Final = 8 * 1024 * 1024
@@ -140,6 +142,11 @@ class Service:
             (admin_socket,) = listen_all([settings.admin])
             stack.callback(admin_socket.close)
             self.admin_address = admin_socket.address
+            if settings.traces == "otlp":
+                # Here as well where workers trace: what is wrong with it is told before any of them starts.
+                tracer = open_tracer(clock=time.time, on_trouble=partial(report_trouble, self._logger))
+                stack.callback(tracer.close)
+                self._decider.tracer = tracer
             credentials = self._load_credentials()
             transport = await self._open_transport(stack, credentials)
             self.addresses = transport.addresses
@@ -226,6 +233,7 @@ class Service:
             drain_timeout_seconds=settings.drain_timeout_seconds,
             credentials=credentials,
             decision_log=log_settings,
+            traces=settings.traces == "otlp",
         )
         return Supervisor(
             sockets,

@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     transport: Literal["h2corn", "grpcio"] = Field(
         default="h2corn",
         description="The library that speaks gRPC: h2corn for speed, grpcio where h2corn does not run, and for "
-        "reflection; one process only.",
+        "reflection; one process only, and wildcard addresses mean both IP versions.",
     )
     tls_cert: FileName | None = Field(
         default=None,
@@ -158,6 +158,10 @@ class Settings(BaseSettings):
     )
     decision_log_key: SecretStr | None = Field(
         default=None, description="Key of the pseudonyms in the decision log; needed for `hmac`."
+    )
+    traces: Literal["off", "otlp"] = Field(
+        default="off",
+        description="`otlp`: a span for every decision, by OTLP over HTTP as OTEL_* say; needs the extra `otel`.",
     )
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="How the service's own log looks; `auto` is `console` on a terminal, else `json`."

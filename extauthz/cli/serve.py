@@ -46,6 +46,10 @@ def serve(
     decision_log_keep: Annotated[
         int | None, typer.Option(metavar="N", help="How many of those are kept, as FILE.1, FILE.2. [5]")
     ] = None,
+    traces: Annotated[
+        str | None,
+        typer.Option(metavar="off|otlp", help="A span for every decision, sent as the OTEL_* variables say. [off]"),
+    ] = None,
     values: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What ${NAME} in providers and hosts stands for: a YAML map.")
     ] = None,
@@ -72,6 +76,7 @@ def serve(
         "decision_log": decision_log,
         "decision_log_max_bytes": decision_log_max_bytes,
         "decision_log_keep": decision_log_keep,
+        "traces": traces,
         "values": None if values is None else str(values),
     }
     flags = {name: value for name, value in given.items() if value is not None}

@@ -39,6 +39,11 @@ class AsgiCall:
         grpc_timeout = self._metadata.get(b"grpc-timeout")
         return None if grpc_timeout is None else parse_timeout(grpc_timeout)
 
+    def metadata(self, name: str) -> str | None:
+        """As `Call` says."""
+        value = self._metadata.get(name.encode())
+        return None if value is None else value.decode("latin-1")
+
     def read(self, max_bytes: int) -> Awaitable[bytes]:
         """As `Call` says."""
         return read_message(self._receive, max_bytes)

@@ -41,6 +41,9 @@ class Call(Protocol):
     def granted_seconds(self) -> float | None:
         """The time that the caller still gives, from its grpc-timeout; None when it did not say."""
 
+    def metadata(self, name: str) -> str | None:
+        """The call's metadata of this lower-case name, which is no binary one; None when there is none."""
+
     def read(self, max_bytes: int) -> Awaitable[bytes]:
         """The call's one message.
 

@@ -36,9 +36,9 @@ in the HTTP layer, which we do not see."""
 
 
 class Observer(Protocol):
-    """Told of every answer once it is sent, by whom it was given and how long it took."""
+    """Told of every answer once it is sent, by whom it was given, how long it took, and to which call."""
 
-    def __call__(self, answer: Answer, answerer: Answerer, seconds: float, /) -> None: ...
+    def __call__(self, answer: Answer, answerer: Answerer, seconds: float, call: Call, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class CheckMethod:
             answer = self._last_resort
         await call.reply(answer.reply)
         try:
-            self._observe(answer, answerer, self._monotonic() - started)
+            self._observe(answer, answerer, self._monotonic() - started, call)
             if answer.failure is not None:
                 self._on_failure(answer.failure)
         except Exception as error:  # noqa: BLE001 - the answer is out: nothing may be sent any more

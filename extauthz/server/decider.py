@@ -12,9 +12,11 @@ from extauthz.authorizer import Snapshot, build_snapshot
 from extauthz.check.answer import Answer, Answerer
 from extauthz.model.policy import PolicySet
 from extauthz.server.admission import Admission
+from extauthz.server.call import Call
 from extauthz.server.check_method import CheckLimits, CheckMethod
 from extauthz.telemetry.decision_log import DecisionLog
 from extauthz.telemetry.tally import DecisionCounter, Tally
+from extauthz.telemetry.tracing import DecisionTracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Decider:
         self.counter = DecisionCounter()
         self.log: DecisionLog | None = None
         """Told of every answer, once there is one."""
+        self.tracer: DecisionTracer | None = None
+        """Likewise."""
         self._settings = settings
         self._key_sets = key_sets
         self._tokens = VerifiedTokens()
@@ -80,10 +84,12 @@ class Decider:
         tally.waiting = self.check.waiting
         return tally
 
-    def _observe(self, answer: Answer, answerer: Answerer, seconds: float) -> None:
+    def _observe(self, answer: Answer, answerer: Answerer, seconds: float, call: Call) -> None:
         self.counter.observe(answer.decision, seconds)
         if self.log is not None:
             self.log.record(answer, answerer.snapshot.revision if answerer.snapshot else "", seconds)
+        if self.tracer is not None:
+            self.tracer.record(answer, seconds, call)
 
 
 def settle_heap(*, collects: bool) -> None:

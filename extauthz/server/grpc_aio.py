@@ -220,6 +220,10 @@ class GrpcioCall:
         remaining: float | None = self._context.time_remaining()
         return remaining
 
+    def metadata(self, name: str) -> str | None:
+        """As `Call` says."""
+        return next((value for key, value in self._context.invocation_metadata() or () if key == name), None)
+
     async def read(self, max_bytes: int) -> bytes:
         """As `Call` says."""
         if len(self._message) > max_bytes:

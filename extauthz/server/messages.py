@@ -44,6 +44,7 @@ class Start:
     drain_timeout_seconds: float
     credentials: Credentials | None
     decision_log: DecisionLogSettings | None
+    traces: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ from extauthz.server.sockets import ListeningSocket
 from extauthz.telemetry.decision_log import DecisionLog
 from extauthz.telemetry.failures import FailureReporter
 from extauthz.telemetry.sink import DescriptorSink
+from extauthz.telemetry.tracing import open_tracer, report_trouble
 
 
 class Worker:
@@ -86,6 +87,8 @@ class Worker:
             if self._logging is not None:
                 self._logging.cancel()
                 await asyncio.wait([self._logging])
+            if self._decider.tracer is not None:
+                self._decider.tracer.close()
             self._link.tell(self._decider.read_tally())
             await self._link.finish()
             await following  # the supervisor has heard it all, and closes
@@ -127,6 +130,7 @@ class Worker:
                 raise TypeError(f"not called: {type(message).__name__}")
 
     def _start(self, start: Start) -> None:
+        self._loop = asyncio.get_running_loop()
         self._decider = Decider(
             start.decider,
             key_sets=self._key_sets,
@@ -137,7 +141,6 @@ class Worker:
         )
         self._logging: asyncio.Task[None] | None = None
         if start.decision_log is not None:
-            self._loop = asyncio.get_running_loop()
             log = self._decider.log = DecisionLog(
                 DescriptorSink(self._log_descriptor),
                 subject=start.decision_log.subject,
@@ -147,6 +150,8 @@ class Worker:
                 sampling=start.decision_log.sampling,
             )
             self._logging = self._tasks.create_task(log.run())
+        if start.traces:
+            self._decider.tracer = open_tracer(clock=self._clock, on_trouble=self._traces_troubled)
         sockets = [
             InheritedSocket(descriptor, address)
             for descriptor, address in zip(self._descriptors, start.addresses, strict=True)
@@ -229,6 +234,10 @@ class Worker:
         self._loop.call_soon_threadsafe(
             lambda: self._logger.error("decision_log_failed", problem=error.strerror or str(error))
         )
+
+    def _traces_troubled(self, problem: str) -> None:
+        """In OpenTelemetry's thread."""
+        self._loop.call_soon_threadsafe(report_trouble, self._logger, problem)
 
 
 class InheritedSocket(ListeningSocket):

@@ -31,6 +31,7 @@ from extauthz.telemetry.status import KeySetState
 from tests.harness.asgi_call import check_message
 from tests.harness.authn import make_provider
 from tests.harness.certificates import CertificateAuthority
+from tests.harness.collector import Collector
 from tests.strategies import make_policy_set
 
 HEALTH_PATH = "/grpc.health.v1.Health/Check"
@@ -193,13 +194,13 @@ class Certificates:
             return await channel.unary_unary(CHECK_PATH)(check_message(path), timeout=10)
 
 
-@pytest.mark.parametrize("transport", ["h2corn", "grpcio"])
-def test_certificates_are_served_and_replaced(place, transport):
+@pytest.mark.parametrize(("transport", "workers"), [("h2corn", 1), ("h2corn", 2), ("grpcio", 1)])
+def test_certificates_are_served_and_replaced(place, transport, workers):
     """Callers without one are turned away; a new one is taken over, a broken one is told and the last one stays."""
     certificates = Certificates(place.folder)
 
     async def main():
-        async with place.service(transport=transport, **certificates.settings) as service:
+        async with place.service(transport=transport, workers=workers, **certificates.settings) as service:
             (address,) = service.addresses
             await certificates.check(address)
             with pytest.raises(grpc.aio.AioRpcError):
@@ -345,6 +346,37 @@ def test_the_decision_log_is_put_aside_and_sampled_as_the_settings_say(place):
     asyncio.run(main())
     assert (place.folder / "decisions.log.1").stat().st_size == 2 * 1024 * 1024 + 1
     assert [json.loads(line)["effect"] for line in log.read_text().splitlines()] == ["deny"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_decisions_are_traced(place, monkeypatch, workers):
+    """In the trace of the call, whichever process answers; the last ones are sent at the end."""
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    async def main():
+        async with place.service(traces="otlp", workers=workers) as service:
+            message = check_message("/first")
+            async with grpc.aio.insecure_channel(str(service.addresses[0])) as channel:
+                await channel.unary_unary(CHECK_PATH)(message, timeout=10, metadata=[("traceparent", parent)])
+
+    with Collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        asyncio.run(main())
+    (span,) = collector.spans()
+    assert (span["traceId"], span["parentSpanId"]) == (parent[3:35], parent[36:52])
+    assert place.events().count("traces_troubled") == 0
+
+
+def test_wrong_variables_of_traces_are_told_at_the_start(place, monkeypatch):
+    """Before anything listens."""
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
+
+    async def main():
+        async with place.service(traces="otlp"):
+            pytest.fail("served")
+
+    with pytest.raises(ConfigurationError, match="OTEL_"):
+        asyncio.run(main())
 
 
 def test_a_changed_policy_is_put_into_force(place):

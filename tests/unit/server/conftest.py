@@ -35,7 +35,7 @@ class CheckBench:
         return CheckMethod(
             self.answerer,
             fetch=fetch,
-            observe=lambda answer, answerer, seconds: self.observed.append((answer, answerer, seconds)),
+            observe=lambda answer, answerer, seconds, _call: self.observed.append((answer, answerer, seconds)),
             on_failure=self.failures.append,
             admission=Admission(asyncio.get_running_loop(), capacity=100, monotonic=time.perf_counter),
             limits=self.limits,

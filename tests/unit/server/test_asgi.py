@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from extauthz.server.asgi import AsgiCall
 from tests.harness.asgi_call import GRPC, call_application, check_message, frame
 
 
@@ -36,3 +37,14 @@ def test_the_subtype_of_protobuf_is_grpc(bench):
     """Clients may name the encoding."""
     reply = call(bench, headers={**GRPC, b"content-type": b"application/grpc+proto"})
     assert reply.response.status.code == 0
+
+
+def test_metadata_is_read_by_name():
+    """What is not there is None; bytes that are no text are no failure."""
+
+    async def unused(*_):
+        raise AssertionError("nothing is received or sent")
+
+    asgi_call = AsgiCall({b"traceparent": b"00-x", b"x": b"\xff"}, unused, unused)
+    assert (asgi_call.metadata("traceparent"), asgi_call.metadata("tracestate")) == ("00-x", None)
+    assert asgi_call.metadata("x") == "\xff"

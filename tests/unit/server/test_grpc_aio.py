@@ -75,6 +75,22 @@ def test_a_method_that_does_not_answer_is_no_allow():
     assert asyncio.run(main()) is grpc.StatusCode.INTERNAL
 
 
+def test_metadata_is_read_by_name():
+    """What is not there is None."""
+    seen = []
+
+    async def look(call):
+        seen.extend([call.metadata("traceparent"), call.metadata("tracestate")])
+        await call.reply(b"")
+
+    async def main():
+        async with connected({"/a/B": look}) as channel:
+            await channel.unary_unary("/a/B")(b"", timeout=10, metadata=[("traceparent", "00-x")])
+
+    asyncio.run(main())
+    assert seen == ["00-x", None]
+
+
 @pytest.mark.parametrize(("timeout", "least", "most"), [(None, None, None), (5.0, 3.0, 5.1)])
 def test_the_time_that_is_left_is_told(timeout, least, most):
     """Without a timeout of the caller's there is none."""

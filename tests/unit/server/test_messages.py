@@ -25,6 +25,7 @@ def test_messages_survive_the_way():
         drain_timeout_seconds=1.0,
         credentials=None,
         decision_log=DecisionLogSettings(SubjectForm.HMAC, b"key", Sampling(0.1, 1.0)),
+        traces=True,
     )
     standing = KeySetState().standing()
     source = key_source_digest(provider)

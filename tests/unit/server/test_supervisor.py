@@ -72,6 +72,7 @@ class Supervised:
             drain_timeout_seconds=5.0,
             credentials=None,
             decision_log=log_settings,
+            traces=False,
         )
         return Supervisor(
             self.sockets,

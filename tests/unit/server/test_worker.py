@@ -115,6 +115,7 @@ async def working(folder, log=None, deadline_seconds=5.0):
             drain_timeout_seconds=5.0,
             credentials=None,
             decision_log=None if log is None else DecisionLogSettings(SubjectForm.OFF, b"", EVERY_ANSWER),
+            traces=False,
         )
     )
     async with asyncio.TaskGroup() as tasks:
