@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -11,6 +10,7 @@ import typer
 
 from extauthz.cli.render import console, print_diagnostics
 from extauthz.errors import ConfigurationError
+from extauthz.lowering.mode import Mode
 
 if TYPE_CHECKING:
     from extauthz.lowering.client_tls import ClientTls
@@ -21,13 +21,6 @@ envoy_app = typer.Typer(name="envoy", help="Configure Envoy to ask the authorize
 
 _AUTHORIZER = "127.0.0.1:9000"  # where `extauthz serve` listens unless told otherwise
 _LISTEN = "127.0.0.1:10000"
-
-
-class Mode(StrEnum):
-    """How Envoy enforces the policy."""
-
-    CHECK = "check"
-    """It asks the authorizer about every request (ext_authz)."""
 
 
 Values = Annotated[
@@ -47,6 +40,14 @@ AuthorizerCert = Annotated[
 AuthorizerKey = Annotated[
     Path | None, typer.Option("--authz-tls-key", metavar="FILE", help="The key of --authz-tls-cert.")
 ]
+EnforcementMode = Annotated[
+    Mode,
+    typer.Option(
+        "--mode",
+        help="Who decides: the authorizer every request (check), Envoy what it can exactly (native), or what it can "
+        "exactly allow (split).",
+    ),
+]
 Upstream = Annotated[
     str | None, typer.Option(metavar="ADDR", help="What the proxy stands in front of: HTTP/1.1, and HTTP/2 for gRPC.")
 ]
@@ -61,7 +62,7 @@ Admin = Annotated[
 def config(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Policy files and folders: one set.")],
     *,
-    mode: Annotated[Mode, typer.Option(help="How Envoy enforces the policy.")] = Mode.CHECK,  # noqa: ARG001 - just one
+    mode: EnforcementMode = Mode.CHECK,
     authz: Authorizer = _AUTHORIZER,
     authz_tls_ca: AuthorizerCa = None,
     authz_tls_cert: AuthorizerCert = None,
@@ -83,12 +84,19 @@ def config(
     from extauthz.lowering.address import parse_address
     from extauthz.lowering.bootstrap import snippet as lower_snippet
     from extauthz.lowering.document import render
+    from extauthz.lowering.enforcement import enforcement_of
 
     tls = _client_tls(authz_tls_ca, authz_tls_cert, authz_tls_key)
     if snippet:
-        document = lower_snippet(_load(paths, values), authorizer=parse_address(authz), authorizer_tls=tls)
+        policy_set = _load(paths, values)
+        enforcement = enforcement_of(policy_set, mode)
+        document = lower_snippet(
+            policy_set, enforcement=enforcement, authorizer=parse_address(authz), authorizer_tls=tls
+        )
     else:
-        document = _front_proxy(paths, values, authz=authz, tls=tls, upstream=upstream, listen=listen, admin=admin)
+        document = _front_proxy(
+            paths, values, mode=mode, authz=authz, tls=tls, upstream=upstream, listen=listen, admin=admin
+        )
     if output is None:
         typer.echo(render(document), nl=False)
     else:
@@ -102,6 +110,7 @@ def run(
     config_file: Annotated[
         Path | None, typer.Option("--config", "-c", metavar="FILE", help="Envoy's configuration, instead of PATHs.")
     ] = None,
+    mode: EnforcementMode = Mode.CHECK,
     authz: Authorizer = _AUTHORIZER,
     authz_tls_ca: AuthorizerCa = None,
     authz_tls_cert: AuthorizerCert = None,
@@ -128,7 +137,7 @@ def run(
     else:
         tls = _client_tls(authz_tls_ca, authz_tls_cert, authz_tls_key)
         document = _front_proxy(
-            paths or [], values, authz=authz, tls=tls, upstream=upstream, listen=listen, admin=admin
+            paths or [], values, mode=mode, authz=authz, tls=tls, upstream=upstream, listen=listen, admin=admin
         )
         arguments = ["--config-yaml", render(document)]  # JSON is YAML, and this needs no file
     _replace_process([str(envoy_binary()), *arguments, "--log-level", log_level, "--disable-hot-restart"])
@@ -152,6 +161,7 @@ def _front_proxy(
     paths: list[Path],
     values: Path | None,
     *,
+    mode: Mode,
     authz: str,
     tls: ClientTls | None,
     upstream: str | None,
@@ -160,11 +170,14 @@ def _front_proxy(
 ) -> JsonObject:
     from extauthz.lowering.address import parse_address
     from extauthz.lowering.bootstrap import front_proxy
+    from extauthz.lowering.enforcement import enforcement_of
 
     if upstream is None:
         raise ConfigurationError("--upstream ADDR is missing: what does the proxy stand in front of?")
+    policy_set = _load(paths, values)
     return front_proxy(
-        _load(paths, values),
+        policy_set,
+        enforcement=enforcement_of(policy_set, mode),
         authorizer=parse_address(authz),
         authorizer_tls=tls,
         upstream=parse_address(upstream),

@@ -25,6 +25,8 @@ from extauthz.demo.upstream import echo_upstream
 from extauthz.errors import EnvironmentUnfitError
 from extauthz.lowering.address import TcpAddress
 from extauthz.lowering.bootstrap import front_proxy
+from extauthz.lowering.enforcement import enforcement_of
+from extauthz.lowering.mode import Mode
 from extauthz.settings import Settings
 from extauthz.sources.policy_files import load
 
@@ -42,6 +44,8 @@ class Demo:
     issuer: DevelopmentIssuer
     """Mints on request, too."""
     access_log: Path
+    decisions_seen: bool = True
+    """Whether each decision is in the access log: where Envoy decides by itself, there is none."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     """Of requests: the access log's line is found by the one in its user agent."""
 
@@ -50,7 +54,10 @@ class Demo:
         numbered = {next(self._numbers): request for request in requests}
         replies = await asyncio.to_thread(self._send_all, numbered)
         lines = await self._log_lines(numbered.keys())
-        return tuple(Outcome(request, _seen(replies[n], lines[n])) for n, request in numbered.items())
+        seen = self.decisions_seen
+        return tuple(
+            Outcome(request, _seen(replies[n], lines[n]), decision_seen=seen) for n, request in numbered.items()
+        )
 
     def _send_all(self, numbered: Mapping[int, DemoRequest]) -> dict[int, Reply]:
         return {number: self.client.send(request, f"{_USER_AGENT}{number}") for number, request in numbered.items()}
@@ -115,12 +122,13 @@ def _wait_until_served(client: DemoClient, request: DemoRequest, seconds: float)
 
 
 @asynccontextmanager
-async def running_demo(directory: Path, clock: Callable[[], float]) -> AsyncIterator[Demo]:
+async def running_demo(directory: Path, clock: Callable[[], float], mode: Mode = Mode.CHECK) -> AsyncIterator[Demo]:
     """Start everything, and end it with the block.
 
     Args:
         directory: An empty folder for configuration and logs.
         clock: Seconds since the epoch, for tokens.
+        mode: Who decides; only in mode check every decision is the authorizer's, and seen.
     """
     policy = str(policies_dir() / "shop")
     with DevelopmentIssuer(clock=clock) as issuer:
@@ -134,6 +142,7 @@ async def running_demo(directory: Path, clock: Callable[[], float]) -> AsyncIter
             access_log = directory / "access.log"
             bootstrap = front_proxy(
                 policy_set,
+                enforcement=enforcement_of(policy_set, mode),
                 authorizer=service.addresses[0],
                 upstream=upstream,
                 listen=_ANY_PORT,
@@ -143,7 +152,8 @@ async def running_demo(directory: Path, clock: Callable[[], float]) -> AsyncIter
             envoy = EmbeddedEnvoy(bootstrap, directory)
             try:
                 await asyncio.to_thread(envoy.start)
-                yield Demo(DemoClient(Server(_tcp(envoy)), issuer.sign, clock), issuer, access_log)
+                client = DemoClient(Server(_tcp(envoy)), issuer.sign, clock)
+                yield Demo(client, issuer, access_log, decisions_seen=mode is Mode.CHECK)
             finally:
                 await asyncio.to_thread(envoy.stop)
 

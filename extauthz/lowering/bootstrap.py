@@ -1,8 +1,9 @@
-"""Whole Envoy configurations: listeners, clusters, and the bootstrap of a front proxy in mode check."""
+"""Whole Envoy configurations: listeners, clusters, and the bootstrap of a front proxy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from extauthz.lowering.address import Address
 from extauthz.lowering.client_tls import ClientTls
@@ -26,9 +27,26 @@ _CONNECTION_MANAGER_TYPE = (
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def front_proxy(
+@dataclass(frozen=True, slots=True)
+class Enforcement:
+    """What a way to enforce a policy set puts into a configuration, besides the authorizer's cluster."""
+
+    filters: Sequence[JsonObject]
+    """Before the router."""
+    log_fields: Mapping[str, str] = field(default_factory=dict)
+    local_replies: JsonObject | None = None
+    clusters: Sequence[JsonObject] = ()
+
+
+def checking(policy_set: PolicySet) -> Enforcement:
+    """Each request is decided by the authorizer."""
+    return Enforcement(check_filters(policy_set))
+
+
+def front_proxy(  # noqa: PLR0913 - each a keyword of its own
     policy_set: PolicySet,
     *,
+    enforcement: Enforcement | None = None,
     authorizer: Address,
     authorizer_tls: ClientTls | None = None,
     upstream: Address,
@@ -37,24 +55,31 @@ def front_proxy(
     access_log: str | None = None,
     behind_local_proxy: bool = False,
 ) -> JsonObject:
-    """A bootstrap that serves `upstream` at `listen`, each request decided by `authorizer`.
+    """A bootstrap that serves `upstream` at `listen`.
 
     Args:
+        enforcement: How the set is enforced; each request is decided by `authorizer` when None.
         authorizer_tls: How `authorizer` is spoken to; in clear text when None.
         admin: Where Envoy's administration interface listens; anyone who reaches it controls Envoy. None: nowhere.
         access_log: The file of the access log; standard output when None.
         behind_local_proxy: As in `connection_manager_fields`.
     """
-    fields = connection_manager_fields(access_log=access_log, behind_local_proxy=behind_local_proxy)
-    filters = check_filters(policy_set)
+    enforcement = enforcement or checking(policy_set)
+    fields = connection_manager_fields(
+        access_log=access_log,
+        behind_local_proxy=behind_local_proxy,
+        log_fields=enforcement.log_fields,
+        local_replies=enforcement.local_replies,
+    )
     bootstrap: JsonObject = {
         "static_resources": {
             "clusters": [
                 authorizer_cluster(authorizer, tls=authorizer_tls),
                 cluster(UPSTREAM_CLUSTER, upstream),
                 cluster(UPSTREAM_GRPC_CLUSTER, upstream, http2={}),
+                *enforcement.clusters,
             ],
-            "listeners": [listener("front", listen, filters, fields, routes=upstream_routes(policy_set))],
+            "listeners": [listener("front", listen, enforcement.filters, fields, routes=upstream_routes(policy_set))],
         }
     }
     if admin is not None:
@@ -62,12 +87,21 @@ def front_proxy(
     return bootstrap
 
 
-def snippet(policy_set: PolicySet, *, authorizer: Address, authorizer_tls: ClientTls | None = None) -> JsonObject:
-    """What goes into an Envoy configuration that exists: filters, the fields they rely on, the authorizer's cluster."""
+def snippet(
+    policy_set: PolicySet,
+    *,
+    enforcement: Enforcement | None = None,
+    authorizer: Address,
+    authorizer_tls: ClientTls | None = None,
+) -> JsonObject:
+    """What goes into an Envoy configuration that exists: filters, the fields they rely on, clusters."""
+    enforcement = enforcement or checking(policy_set)
     return {
-        "clusters": [authorizer_cluster(authorizer, tls=authorizer_tls)],
-        "http_connection_manager": connection_manager_fields(),
-        "http_filters": check_filters(policy_set),
+        "clusters": [authorizer_cluster(authorizer, tls=authorizer_tls), *enforcement.clusters],
+        "http_connection_manager": connection_manager_fields(
+            log_fields=enforcement.log_fields, local_replies=enforcement.local_replies
+        ),
+        "http_filters": list(enforcement.filters),
     }
 
 

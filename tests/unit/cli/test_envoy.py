@@ -41,6 +41,20 @@ def test_a_snippet_needs_no_upstream(capsys):
     assert "with_request_body" in parts["http_filters"][1]["typed_config"]
 
 
+def test_a_mode_chooses_who_decides(capsys):
+    """The filters differ, the flags do not."""
+    names = {}
+    for mode in ("check", "native", "split"):
+        assert run(["envoy", "config", *SHOP, "--mode", mode, "--upstream", "upstream:8080"]) == 0
+        listener = json.loads(capsys.readouterr().out)["static_resources"]["listeners"][0]
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        names[mode] = {f["name"] for f in manager["http_filters"]}
+    assert "extauthz.decision" not in names["check"]
+    assert "extauthz.denial" in names["native"]
+    assert "extauthz.denial" not in names["split"]
+    assert "extauthz.decision" in names["split"]
+
+
 def test_the_authorizer_may_be_asked_over_tls(capsys):
     """With what the proxy proves itself with."""
     tls = ["--authz-tls-ca", "/ca.pem", "--authz-tls-cert", "/own.crt", "--authz-tls-key", "/own.key"]

@@ -12,6 +12,7 @@ from extauthz.demo.run import running_demo, send_against
 from extauthz.demo.table import CUSTOMER, REQUESTS, DemoRequest, Expected
 from extauthz.demo.upstream import echo_upstream
 from extauthz.errors import EnvironmentUnfitError
+from extauthz.lowering.mode import Mode
 
 pytestmark = pytest.mark.envoy
 NOW = time.time  # noqa: TID251 - real tokens for a real service
@@ -34,6 +35,19 @@ def test_every_request_comes_out_as_the_table_says(tmp_path):
     """The whole product, end to end, on real Envoy."""
     outcomes = asyncio.run(send(tmp_path, REQUESTS))
     assert [(o.request.method, o.request.path, o.actual) for o in outcomes if o.differences] == []
+
+
+@pytest.mark.parametrize("mode", [Mode.NATIVE, Mode.SPLIT])
+def test_envoy_deciding_by_itself_changes_no_answer(tmp_path, mode):
+    """The same table: statuses, and who the upstream is told that the caller is."""
+
+    async def scenario():
+        async with running_demo(tmp_path, NOW, mode) as demo:
+            return await demo.send(REQUESTS)
+
+    outcomes = asyncio.run(scenario())
+    assert [(o.request.method, o.request.path, o.actual) for o in outcomes if o.differences] == []
+    assert not any(o.decision_seen for o in outcomes)
 
 
 def test_a_wrong_expectation_is_a_difference(tmp_path):
