@@ -1,4 +1,4 @@
-"""`python -m bench`: what a decision costs, beside an empty handler on the same transport in the same run.
+"""`python -m bench`: what a decision costs, beside an empty handler in the same run.
 
 Every reply is checked before its workload is measured, and every answer is accounted for after: a server that answers
 wrong is not fast. A missed goal is said and is no failure: it depends on the machine.
@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,19 +22,24 @@ from bench.load import Measurement, apply_load, check_replies, require_tools
 from bench.loading import measure_loading
 from bench.policy import write_policy
 from bench.process import Placement, choose_placement, running_on
+from bench.reload import Reloading, reload_under_load
 from bench.servers import RunningServer, authorizer, empty_server
 from bench.table import Results, Row, as_json, describe_machine, render_markdown
 from bench.workloads import LARGE, Workload, WrongReplyError, build_workloads
+from extauthz.demo.envoy import envoy_binary
 from extauthz.demo.issuer import generate_key
 from extauthz.errors import EnvironmentUnfitError
 
 LOADING: Final = "loading"
+RELOAD: Final = "reload"
 CONDITIONS: Final = {LARGE: 1_000}
 """CEL conditions in a set, where there are more than one."""
 
 _QUICK_REQUESTS: Final = 300
 _REQUESTS: Final = 30_000
 _ROUNDS: Final = 3
+_RELOAD_CHANGES: Final = 100
+_RELOAD_REQUESTS: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +60,11 @@ def main() -> int:
     """Measure, print the table, and return the exit code: 1 when nothing could be measured, or a reply was wrong."""
     key = generate_key("RS256")
     workloads = build_workloads(key, time.time())  # noqa: TID251 - this program's composition root
-    options = _parse_options([*(each.name for each in workloads), LOADING])
+    options = _parse_options([*(each.name for each in workloads), LOADING, RELOAD])
     try:
         require_tools()
+        if options.wants(RELOAD):
+            envoy_binary()
         with tempfile.TemporaryDirectory(prefix="extauthz-bench-") as temporary:
             directory = Path(temporary)
             policies = {
@@ -65,6 +72,7 @@ def main() -> int:
                 for size in {each.routes for each in workloads if each.routes}
             }
             results = _measure(options, workloads, policies, directory)
+            reloading = list(_measure_reload(directory)) if options.wants(RELOAD) else []
         if options.json is not None:
             options.json.write_text(json.dumps(as_json(results), indent=2) + "\n")
     except (EnvironmentUnfitError, WrongReplyError, OSError) as error:
@@ -74,6 +82,8 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     print(render_markdown(results), end="")
+    for each in reloading:
+        print(f"\n{each.render()}")
     return 0
 
 
@@ -89,7 +99,9 @@ def _parse_options(names: Sequence[str]) -> Options:
     if given.json is not None and not given.json.parent.is_dir():
         parser.error(f"--json {given.json}: its folder does not exist")
     requests, rounds = (_QUICK_REQUESTS, 1) if given.quick else (given.requests, _ROUNDS)
-    return Options(requests, rounds, frozenset(given.only), given.json)
+    # The test suite changes policies under load by itself; here it takes minutes.
+    only = given.only or ([name for name in names if name != RELOAD] if given.quick else [])
+    return Options(requests, rounds, frozenset(only), given.json)
 
 
 def _measure(options: Options, workloads: Sequence[Workload], policies: Mapping[int, Path], directory: Path) -> Results:
@@ -126,6 +138,16 @@ def _measure_workloads(
                 measured[workload.name].append(apply_load(servers[workload.server], workload, options.requests))
     _tell("")
     return measured
+
+
+def _measure_reload(directory: Path) -> Iterator[Reloading]:
+    """By one process, and by two workers."""
+    for workers in (1, 2):
+        _tell(f"policy changes under load, {workers} of 2")
+        place = directory / f"reload-{workers}"
+        place.mkdir()
+        yield reload_under_load(place, changes=_RELOAD_CHANGES, requests=_RELOAD_REQUESTS, workers=workers)
+    _tell("")
 
 
 def _tell(progress: str) -> None:

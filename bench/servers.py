@@ -1,4 +1,4 @@
-"""The servers under load: the authorizer as operators start it, and an empty handler on the same transport."""
+"""The servers under load: the authorizer as operators start it, and an empty handler on h2corn."""
 
 from __future__ import annotations
 

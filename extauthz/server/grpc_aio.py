@@ -3,9 +3,12 @@
 Its core does what `asgi.py` does by hand, on threads of its own: framing, timeouts, statuses. It does not look at the
 content type, and answers whoever frames a message as gRPC does.
 
-What it cannot do: listen at descriptors of ours, so that several processes could share them; and, when it stops, it
-cancels the calls that it has accepted and Python has not taken yet. So `stop` waits for a quiet moment; who must not
-lose a call under full load lets the service report first that it will not be ready (`drain_delay_seconds`).
+What it cannot do: listen at descriptors of ours, so that several processes could share them; nor at one version of IP
+only, where the address is a wildcard: `0.0.0.0` and `[::]` both mean every address. Under overload it cancels
+the calls whose time ends before Python takes them, which is an error and no denial over there: bound what proxies send
+(their circuit breakers do, at 1,024 requests). And when it stops, it cancels the calls that it has accepted and Python
+has not taken yet. So `stop` waits for a quiet moment; who must not lose a call under full load lets the service report
+first that it will not be ready (`drain_delay_seconds`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,11 @@
 """Callers that do not keep to the rules, or come in crowds: the others are answered, and memory does not grow."""
 
 import contextlib
+import os
 import resource
+import shutil
+import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -28,6 +32,7 @@ from tests.harness.frames import (
 from tests.harness.process import serving
 
 POLICY = "version: 1\nname: crowd\nroutes:\n  - {name: open, path: /open, public: true}\n"
+CALLS = 10_000
 GROWTH_MB = 80.0
 """Far below what holding on to what these callers send would take."""
 
@@ -75,6 +80,37 @@ def test_silent_and_slow_clients_hold_up_nobody(served):
         ]
         assert closes(slow[0], 20)
         assert closes(slow[100], 20)
+
+
+def test_under_overload_every_call_is_decided_at_once_and_then_all_is_as_before(served, tmp_path):
+    """With eight times the calls that keep it busy it answers at more than half of its peak rate, and it recovers."""
+    if shutil.which("h2load") is None:
+        if "h2load" in os.environ.get("EXTAUTHZ_REQUIRE", "").split(","):
+            pytest.fail("h2load is required here and was not found: install nghttp2-client")
+        pytest.skip("h2load was not found: install nghttp2-client")
+    message = tmp_path / "check.grpc"
+    message.write_bytes(b"\0" + len(check_message()).to_bytes(4, "big") + check_message())
+    load(served, message, connections=2)
+    peak = load(served, message, connections=2)
+    before = served.decisions
+    overload = load(served, message, connections=16)
+    assert served.decisions - before == CALLS
+    assert overload > peak / 2
+    with grpc.insecure_channel(str(served.address)) as channel:
+        reply = channel.unary_unary(CHECK_PATH)(check_message(), timeout=1)
+    assert CheckResponse.FromString(reply).WhichOneof("http_response") == "ok_response"
+
+
+def load(served, message, *, connections):
+    """Calls a second, 32 in flight on each connection; every one must be answered."""
+    command = ["h2load", "-t1", f"-c{connections}", "-m32", f"-n{CALLS}", "-d", str(message)]
+    command += ["-H", "content-type: application/grpc", "-H", "te: trailers", "-H", "grpc-timeout: 5S"]
+    started = time.perf_counter()
+    ran = subprocess.run(
+        [*command, f"http://{served.address}{CHECK_PATH}"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert f"status codes: {CALLS} 2xx" in ran.stdout, ran.stdout
+    return CALLS / (time.perf_counter() - started)
 
 
 def test_a_thousand_connections_are_served(served):

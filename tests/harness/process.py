@@ -8,11 +8,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 from extauthz.lowering.address import TcpAddress, parse_address
 
-_READY = re.compile(r" serving policy .* at (127\.0\.0\.1:[0-9]+);")
+_READY = re.compile(r" serving policy .* at (127\.0\.0\.1:[0-9]+); probes at http://(127\.0\.0\.1:[0-9]+)/readyz")
+_DECISIONS = re.compile(r"^extauthz_decisions_total\{.*\} ([0-9.e+]+)$", re.MULTILINE)
 _READY_SECONDS = 30.0
 
 
@@ -23,7 +25,7 @@ class ServedProcess:
         self._process = process
         self.errors: list[str] = []
         self._ready = threading.Event()
-        self._address = ""
+        self._address = self._admin = ""
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
         assert self._ready.wait(_READY_SECONDS), "".join(self.errors)
@@ -41,6 +43,17 @@ class ServedProcess:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
+    @property
+    def decisions(self) -> int:
+        """How many it has made so far."""
+        connection = HTTPConnection(self._admin, timeout=_READY_SECONDS)
+        try:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        finally:
+            connection.close()
+        return sum(int(float(count)) for count in _DECISIONS.findall(text))
+
     def end(self) -> int:
         """Ask it to end; its exit code."""
         self._process.terminate()
@@ -53,7 +66,7 @@ class ServedProcess:
         for line in self._process.stderr:
             self.errors.append(line)
             if found := _READY.search(line):
-                self._address = found[1]
+                self._address, self._admin = found.groups()
                 self._ready.set()
         self._ready.set()
 
