@@ -39,7 +39,7 @@ def deploy():
 
 @pytest.fixture(scope="session")
 def exposition(tmp_path_factory):
-    """What a service with a policy, a key set and a decision says at /metrics."""
+    """What a service with a policy, a key set, workers and a decision says at /metrics."""
     folder = tmp_path_factory.mktemp("exposition")
     any_port = TcpAddress("127.0.0.1", 0)
 
@@ -49,6 +49,7 @@ def exposition(tmp_path_factory):
             listen=(any_port,),
             admin=any_port,
             decision_log=str(folder / "decisions.log"),
+            workers=2,
             log_level="error",
         )
         async with Service(settings) as service, httpx.AsyncClient(trust_env=False) as client:
