@@ -1,6 +1,5 @@
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -16,15 +15,6 @@ from bench.workloads import WrongReplyError, build_workloads
 from extauthz.demo.issuer import generate_key
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def h2load():
-    """Skip without h2load, or fail where the environment promises it."""
-    if shutil.which("h2load") is None:
-        if "h2load" in os.environ.get("EXTAUTHZ_REQUIRE", "").split(","):
-            pytest.fail("h2load is required here and was not found: install nghttp2-client")
-        pytest.skip("h2load was not found: install nghttp2-client")
 
 
 @pytest.fixture(scope="module")
