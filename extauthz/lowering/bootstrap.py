@@ -16,6 +16,7 @@ from extauthz.lowering.ext_authz import (
     reads_body,
     router_filter,
 )
+from extauthz.lowering.server_tls import ServerTls
 from extauthz.model.policy import PolicySet
 
 UPSTREAM_CLUSTER = "upstream"
@@ -51,6 +52,7 @@ def front_proxy(  # noqa: PLR0913 - each a keyword of its own
     authorizer_tls: ClientTls | None = None,
     upstream: Address,
     listen: Address,
+    tls: ServerTls | None = None,
     admin: Address | None = None,
     access_log: str | None = None,
     behind_local_proxy: bool = False,
@@ -60,6 +62,7 @@ def front_proxy(  # noqa: PLR0913 - each a keyword of its own
     Args:
         enforcement: How the set is enforced; each request is decided by `authorizer` when None.
         authorizer_tls: How `authorizer` is spoken to; in clear text when None.
+        tls: What clients are served with; clear text when None.
         admin: Where Envoy's administration interface listens; anyone who reaches it controls Envoy. None: nowhere.
         access_log: The file of the access log; standard output when None.
         behind_local_proxy: As in `connection_manager_fields`.
@@ -79,7 +82,9 @@ def front_proxy(  # noqa: PLR0913 - each a keyword of its own
                 cluster(UPSTREAM_GRPC_CLUSTER, upstream, http2={}),
                 *enforcement.clusters,
             ],
-            "listeners": [listener("front", listen, enforcement.filters, fields, routes=upstream_routes(policy_set))],
+            "listeners": [
+                listener("front", listen, enforcement.filters, fields, routes=upstream_routes(policy_set), tls=tls)
+            ],
         }
     }
     if admin is not None:
@@ -112,8 +117,9 @@ def listener(
     connection_manager: JsonObject,
     *,
     routes: Sequence[JsonObject],
+    tls: ServerTls | None = None,
 ) -> JsonObject:
-    """A listener of HTTP/1.1 and HTTP/2 in clear text; the router is added to `filters`."""
+    """A listener of HTTP/1.1 and HTTP/2, in clear text without `tls`; the router is added to `filters`."""
     config: JsonObject = {
         **connection_manager,
         "@type": _CONNECTION_MANAGER_TYPE,
@@ -123,7 +129,10 @@ def listener(
         "stat_prefix": name,
     }
     network_filter: JsonObject = {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
-    return {"name": name, "address": address.to_envoy(), "filter_chains": [{"filters": [network_filter]}]}
+    chain: JsonObject = {"filters": [network_filter]}
+    if tls is not None:
+        chain["transport_socket"] = tls.transport_socket()
+    return {"name": name, "address": address.to_envoy(), "filter_chains": [chain]}
 
 
 def authorizer_cluster(address: Address, *, name: str = AUTHORIZER_CLUSTER, tls: ClientTls | None = None) -> JsonObject:

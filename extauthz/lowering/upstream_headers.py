@@ -17,6 +17,7 @@ from extauthz.lowering.ext_authz import stripped_headers
 from extauthz.lowering.formula import ALWAYS, Cel, Formula, NotExactError, all_hold
 from extauthz.lowering.jwt_authn import payload_key
 from extauthz.lowering.matchers import HEADER_TEXT, JWT_AUTHN, RBAC
+from extauthz.lowering.role_header import roles_format
 from extauthz.model.policy import Authentication, PolicySet, Route, TemplatePart
 from extauthz.pdp.upstream import UpstreamRenderer
 
@@ -103,6 +104,8 @@ def _piece(
             return None, ALWAYS
         case ("principal", "roles") if provider is None and not _has_workload_roles(policy_set, route):
             return None, ALWAYS
+        case ("principal", "roles") if provider is not None and alone:
+            return roles_format(policy_set, route, caller, provider), ALWAYS
         case ("principal", "groups" | "scopes") if provider is None:
             return None, ALWAYS
         case ("claims", *keys):
