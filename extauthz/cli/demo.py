@@ -18,7 +18,7 @@ import typer
 from rich.text import Text
 
 from extauthz.cli import EXIT_NEGATIVE
-from extauthz.cli.demo_serve import serve_issuer, serve_upstream
+from extauthz.cli.demo_serve import certificates, serve_issuer, serve_upstream
 from extauthz.cli.render import OutputFormat, console, count, print_json, print_table
 from extauthz.errors import ConfigurationError
 from extauthz.lowering.mode import Mode
@@ -76,6 +76,7 @@ def demo(
         return 128 + signal.SIGTERM
 
 
+demo_app.command("certificates")(certificates)
 demo_app.command("serve-issuer")(serve_issuer)
 demo_app.command("serve-upstream")(serve_upstream)
 

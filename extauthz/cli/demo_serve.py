@@ -1,10 +1,11 @@
-"""`extauthz demo serve-issuer` and `serve-upstream`: the demo's counterparts as processes of their own."""
+"""`extauthz demo serve-issuer`, `serve-upstream` and `certificates`: what a stack needs around the service."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,6 +45,27 @@ def serve_upstream(*, listen: Listen = "127.0.0.1:8082") -> None:
             await _until_signalled(f"upstream at {address}")
 
     asyncio.run(serve())
+
+
+def certificates(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the files go.", show_default=False)],
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME=HOST,...", help="NAME.pem and NAME.key for these hosts.", show_default=False),
+    ],
+) -> None:
+    """Make certificates for development, and ca.pem, whose key is forgotten; those that last a week more are kept.
+
+    Example: extauthz demo certificates certs proxy=localhost,127.0.0.1 authorizer=authz.example
+    """
+    import datetime as dt
+
+    from extauthz.demo.certificates import make_certificates
+
+    wanted = {name: hosts.split(",") for name, _, hosts in (each.partition("=") for each in names)}
+    now = dt.datetime.now(dt.UTC)  # noqa: TID251 - a command reads the clock and hands it on
+    made = make_certificates(directory, wanted, now=now)
+    typer.echo(f"{'made' if made else 'kept'} certificates in {directory}", err=True)
 
 
 async def _until_signalled(ready: str) -> None:

@@ -15,6 +15,7 @@ from extauthz.lowering.mode import Mode
 if TYPE_CHECKING:
     from extauthz.lowering.client_tls import ClientTls
     from extauthz.lowering.document import JsonObject
+    from extauthz.lowering.server_tls import ServerTls
     from extauthz.model.policy import PolicySet
 
 envoy_app = typer.Typer(name="envoy", help="Configure Envoy to ask the authorizer, and run it.", no_args_is_help=True)
@@ -48,6 +49,10 @@ EnforcementMode = Annotated[
         "exactly allow (split).",
     ),
 ]
+ServerCert = Annotated[
+    Path | None, typer.Option("--tls-cert", metavar="FILE", help="Serve over TLS: the proxy's certificate (PEM).")
+]
+ServerKey = Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="The key of --tls-cert.")]
 Upstream = Annotated[
     str | None, typer.Option(metavar="ADDR", help="What the proxy stands in front of: HTTP/1.1, and HTTP/2 for gRPC.")
 ]
@@ -69,6 +74,8 @@ def config(
     authz_tls_key: AuthorizerKey = None,
     upstream: Upstream = None,
     listen: Listen = _LISTEN,
+    tls_cert: ServerCert = None,
+    tls_key: ServerKey = None,
     admin: Admin = None,
     values: Values = None,
     snippet: Annotated[
@@ -78,7 +85,7 @@ def config(
 ) -> None:
     """Print Envoy's configuration for a policy set, as JSON.
 
-    A whole one (a front proxy in clear text), or with --snippet its parts: `http_filters` go before the router (and
+    A whole one (a front proxy), or with --snippet its parts: `http_filters` go before the router (and
     after a cors filter), `http_connection_manager` are fields to set beside them, `clusters` to add.
     """
     from extauthz.lowering.address import parse_address
@@ -86,16 +93,27 @@ def config(
     from extauthz.lowering.document import render
     from extauthz.lowering.enforcement import enforcement_of
 
-    tls = _client_tls(authz_tls_ca, authz_tls_cert, authz_tls_key)
+    authorizer_tls = _client_tls(authz_tls_ca, authz_tls_cert, authz_tls_key)
+    tls = _server_tls(tls_cert, tls_key)
     if snippet:
+        if tls is not None:
+            raise ConfigurationError("--tls-cert is the listener's, which --snippet leaves to you")
         policy_set = _load(paths, values)
         enforcement = enforcement_of(policy_set, mode)
         document = lower_snippet(
-            policy_set, enforcement=enforcement, authorizer=parse_address(authz), authorizer_tls=tls
+            policy_set, enforcement=enforcement, authorizer=parse_address(authz), authorizer_tls=authorizer_tls
         )
     else:
         document = _front_proxy(
-            paths, values, mode=mode, authz=authz, tls=tls, upstream=upstream, listen=listen, admin=admin
+            paths,
+            values,
+            mode=mode,
+            authz=authz,
+            authorizer_tls=authorizer_tls,
+            upstream=upstream,
+            listen=listen,
+            tls=tls,
+            admin=admin,
         )
     if output is None:
         typer.echo(render(document), nl=False)
@@ -117,6 +135,8 @@ def run(
     authz_tls_key: AuthorizerKey = None,
     upstream: Upstream = None,
     listen: Listen = _LISTEN,
+    tls_cert: ServerCert = None,
+    tls_key: ServerKey = None,
     admin: Admin = None,
     values: Values = None,
     log_level: Annotated[str, typer.Option(metavar="LEVEL", help="Envoy's own log.")] = "warning",
@@ -135,9 +155,16 @@ def run(
             raise ConfigurationError(f"--config {config_file}: there is no such file")
         arguments = ["--config-path", str(config_file)]
     else:
-        tls = _client_tls(authz_tls_ca, authz_tls_cert, authz_tls_key)
         document = _front_proxy(
-            paths or [], values, mode=mode, authz=authz, tls=tls, upstream=upstream, listen=listen, admin=admin
+            paths or [],
+            values,
+            mode=mode,
+            authz=authz,
+            authorizer_tls=_client_tls(authz_tls_ca, authz_tls_cert, authz_tls_key),
+            upstream=upstream,
+            listen=listen,
+            tls=_server_tls(tls_cert, tls_key),
+            admin=admin,
         )
         arguments = ["--config-yaml", render(document)]  # JSON is YAML, and this needs no file
     _replace_process([str(envoy_binary()), *arguments, "--log-level", log_level, "--disable-hot-restart"])
@@ -157,15 +184,24 @@ def _client_tls(authority: Path | None, certificate: Path | None, key: Path | No
     return ClientTls(str(authority), str(certificate), str(key))
 
 
+def _server_tls(certificate: Path | None, key: Path | None) -> ServerTls | None:
+    from extauthz.lowering.server_tls import ServerTls
+
+    if (certificate is None) != (key is None):
+        raise ConfigurationError("--tls-cert and --tls-key go together: give both, or neither")
+    return None if certificate is None else ServerTls(str(certificate), str(key))
+
+
 def _front_proxy(
     paths: list[Path],
     values: Path | None,
     *,
     mode: Mode,
     authz: str,
-    tls: ClientTls | None,
+    authorizer_tls: ClientTls | None,
     upstream: str | None,
     listen: str,
+    tls: ServerTls | None,
     admin: str | None,
 ) -> JsonObject:
     from extauthz.lowering.address import parse_address
@@ -179,9 +215,10 @@ def _front_proxy(
         policy_set,
         enforcement=enforcement_of(policy_set, mode),
         authorizer=parse_address(authz),
-        authorizer_tls=tls,
+        authorizer_tls=authorizer_tls,
         upstream=parse_address(upstream),
         listen=parse_address(listen),
+        tls=tls,
         admin=None if admin is None else parse_address(admin),
     )
 

@@ -56,3 +56,17 @@ def test_an_address_that_is_none_or_taken_is_one_message(command, capsys):
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         assert run(["demo", command, "--listen", address]) == EXIT_ENVIRONMENT
     assert capsys.readouterr().err.startswith(f"extauthz: cannot listen at {address}: ")
+
+
+def test_certificates_are_made_once(tmp_path, capsys):
+    """A second start of a stack keeps them; a folder that is not there is one message."""
+    arguments = ["demo", "certificates", str(tmp_path), "proxy=localhost,127.0.0.1", "client=client"]
+    assert [run(arguments), run(arguments)] == [0, 0]
+    assert capsys.readouterr().err == f"made certificates in {tmp_path}\nkept certificates in {tmp_path}\n"
+    assert {file.name for file in tmp_path.iterdir()} == {
+        *("ca.pem", "client.key", "client.pem", "proxy.key", "proxy.pem"),
+    }
+    assert run(["demo", "certificates", str(tmp_path / "no"), "proxy=localhost"]) == EXIT_ENVIRONMENT
+    assert "No such file or directory: name a folder that can be written" in capsys.readouterr().err
+    assert run(["demo", "certificates", str(tmp_path), "proxy"]) == EXIT_WRONG_INPUT
+    assert capsys.readouterr().err == "extauthz: 'proxy=' is no certificate: write name=host,address,...\n"

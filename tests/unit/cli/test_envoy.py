@@ -63,6 +63,20 @@ def test_the_authorizer_may_be_asked_over_tls(capsys):
     assert "/own.key" in json.dumps(cluster["transport_socket"])
 
 
+def test_clients_may_be_served_over_tls(capsys):
+    """The listener has the certificate, of which both halves are needed; a snippet has no listener."""
+    config = ["envoy", "config", *SHOP]
+    assert run([*config, "--upstream", "upstream:8080", "--tls-cert", "/proxy.pem", "--tls-key", "/proxy.key"]) == 0
+    (listener,) = json.loads(capsys.readouterr().out)["static_resources"]["listeners"]
+    (chain,) = listener["filter_chains"]
+    (own,) = chain["transport_socket"]["typed_config"]["common_tls_context"]["tls_certificates"]
+    assert own == {"certificate_chain": {"filename": "/proxy.pem"}, "private_key": {"filename": "/proxy.key"}}
+    assert run([*config, "--upstream", "upstream:8080", "--tls-cert", "/proxy.pem"]) == EXIT_WRONG_INPUT
+    assert capsys.readouterr().err == "extauthz: --tls-cert and --tls-key go together: give both, or neither\n"
+    assert run([*config, "--snippet", "--tls-cert", "/proxy.pem", "--tls-key", "/proxy.key"]) == EXIT_WRONG_INPUT
+    assert "which --snippet leaves to you" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

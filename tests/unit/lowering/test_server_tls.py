@@ -31,6 +31,7 @@ def test_envoy_serves_over_tls_with_the_certificate(tmp_path):
     made = listener("front", LOCAL, [health], {}, routes=[], tls=ServerTls(own, own))
     with EmbeddedEnvoy({"static_resources": {"listeners": [made]}}, tmp_path) as envoy:
         address = envoy.addresses["front"]
+        assert isinstance(address, TcpAddress)
         context = ssl.create_default_context(cafile=str(authority.certificate))
         context.set_alpn_protocols(["http/1.1"])
         connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=5)
