@@ -5,7 +5,6 @@ import os
 import resource
 import shutil
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -83,7 +82,7 @@ def test_silent_and_slow_clients_hold_up_nobody(served):
 
 
 def test_under_overload_every_call_is_decided_at_once_and_then_all_is_as_before(served, tmp_path):
-    """With eight times the calls that keep it busy it answers at more than half of its peak rate, and it recovers."""
+    """With eight times the calls that keep it busy each costs it less than twice as much, and it recovers."""
     if shutil.which("h2load") is None:
         if "h2load" in os.environ.get("EXTAUTHZ_REQUIRE", "").split(","):
             pytest.fail("h2load is required here and was not found: install nghttp2-client")
@@ -91,26 +90,26 @@ def test_under_overload_every_call_is_decided_at_once_and_then_all_is_as_before(
     message = tmp_path / "check.grpc"
     message.write_bytes(b"\0" + len(check_message()).to_bytes(4, "big") + check_message())
     load(served, message, connections=2)
-    peak = load(served, message, connections=2)
+    usual = load(served, message, connections=2)
     before = served.decisions
-    overload = load(served, message, connections=16)
+    crowded = load(served, message, connections=16)
     assert served.decisions - before == CALLS
-    assert overload > peak / 2
+    assert crowded < 2 * usual
     with grpc.insecure_channel(str(served.address)) as channel:
         reply = channel.unary_unary(CHECK_PATH)(check_message(), timeout=1)
     assert CheckResponse.FromString(reply).WhichOneof("http_response") == "ok_response"
 
 
 def load(served, message, *, connections):
-    """Calls a second, 32 in flight on each connection; every one must be answered."""
+    """What the calls cost the service, in seconds of CPU; 32 in flight on each connection, and every one answered."""
     command = ["h2load", "-t1", f"-c{connections}", "-m32", f"-n{CALLS}", "-d", str(message)]
     command += ["-H", "content-type: application/grpc", "-H", "te: trailers", "-H", "grpc-timeout: 5S"]
-    started = time.perf_counter()
+    before = served.cpu_seconds
     ran = subprocess.run(
         [*command, f"http://{served.address}{CHECK_PATH}"], capture_output=True, text=True, timeout=60, check=True
     )
     assert f"status codes: {CALLS} 2xx" in ran.stdout, ran.stdout
-    return CALLS / (time.perf_counter() - started)
+    return served.cpu_seconds - before
 
 
 def test_a_thousand_connections_are_served(served):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
+from bench.process import cpu_seconds
 from extauthz.lowering.address import TcpAddress, parse_address
 
 _READY = re.compile(r" serving policy .* at (127\.0\.0\.1:[0-9]+); probes at http://(127\.0\.0\.1:[0-9]+)/readyz")
@@ -42,6 +43,11 @@ class ServedProcess:
         """Memory of its own, in MB."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+    @property
+    def cpu_seconds(self) -> float:
+        """What it has cost so far."""
+        return cpu_seconds(self._process.pid)
 
     @property
     def decisions(self) -> int:

@@ -152,5 +152,7 @@ def test_addresses_that_were_bound_are_given_back():
             bound.extend(server.addresses)
 
     asyncio.run(main())
+    (address,) = bound
+    assert isinstance(address, TcpAddress)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((bound[0].host, bound[0].port))
+        socket.create_connection((address.host, address.port))

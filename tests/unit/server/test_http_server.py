@@ -6,11 +6,13 @@ import grpc
 import pytest
 from envoy.service.auth.v3 import external_auth_pb2
 
+from extauthz.errors import ConfigurationError
 from extauthz.lowering.address import TcpAddress
 from extauthz.model.decision import Reason
 from extauthz.server.check_method import CHECK_PATH, CheckLimits
 from extauthz.server.http_server import HttpServer, grpc_config, private_config
 from extauthz.server.sockets import listen
+from extauthz.tls import Credentials
 
 UNLIMITED = [("grpc.max_send_message_length", -1)]
 
@@ -158,6 +160,24 @@ def test_stopping_answers_what_is_in_flight_and_takes_nothing_new():
     fetching, released = asyncio.Event(), asyncio.Event()
     # No grpc-status in the reply: the client makes it UNKNOWN; a lost call would be UNAVAILABLE.
     assert asyncio.run(main()) is grpc.StatusCode.UNKNOWN
+
+
+def test_credentials_that_h2corn_cannot_use_are_refused(bench):
+    """At the start, and when they are to replace others: then all is as before."""
+    unusable = Credentials(b"no certificate", b"no key", None, 0.0)
+
+    async def main():
+        config = grpc_config(drain_timeout_seconds=5)
+        unserved = listen(TcpAddress("127.0.0.1", 0))
+        with pytest.raises(ConfigurationError, match="the certificate or its key cannot be served"):
+            HttpServer(bench.application(), [unserved], config, unusable)
+        unserved.close()
+        async with served(bench.application(), config) as (server, (address,)):
+            with pytest.raises(ConfigurationError):
+                await server.replace_credentials(unusable)
+            return await ask(address, check_message())
+
+    assert asyncio.run(main()).status.code == 0
 
 
 def test_the_private_listener_speaks_http_1():
