@@ -41,6 +41,7 @@ from extauthz.server.messages import DecisionLogSettings, Start
 from extauthz.server.sockets import ListeningSocket, listen_all
 from extauthz.server.supervisor import Deployment, Supervisor
 from extauthz.server.transport import Transport
+from extauthz.server.worker_process import Support
 from extauthz.settings import Settings, Unavailable, is_private
 from extauthz.sources.jwks import KeySetEvent, KeySetEventKind, KeySetFetcher
 from extauthz.sources.policy_files import LoadedSet, load
@@ -50,7 +51,14 @@ from extauthz.telemetry.failures import FailureReporter
 from extauthz.telemetry.logging import LogFormat, Logger, LogLevel, build_logger
 from extauthz.telemetry.metrics import ServiceMetrics
 from extauthz.telemetry.sink import DescriptorSink, FileSink, Rotation, Sink
-from extauthz.telemetry.status import FailedLoad, KeySetState, KeySetStatus, ServedPolicy, ServiceStatus
+from extauthz.telemetry.status import (
+    CertificateStatus,
+    FailedLoad,
+    KeySetState,
+    KeySetStatus,
+    ServedPolicy,
+    ServiceStatus,
+)
 from extauthz.telemetry.tally import Tally
 from extauthz.telemetry.timestamp import rfc3339
 from extauthz.telemetry.tracing import open_tracer, report_trouble
@@ -322,11 +330,14 @@ class Service:
             self._report_certificate(credentials, files)
 
         def report(error: ConfigurationError) -> None:
+            if self._status.certificate is not None:
+                self._status.certificate = dataclasses.replace(self._status.certificate, is_current=False)
             self._logger.error("certificate_load_failed", problem=str(error), note="the last good certificate stays")
 
         await CredentialsWatcher(files, loaded=loaded, on_loaded=replace, on_failed=report, clock=time.time).run()
 
     def _report_certificate(self, credentials: Credentials, files: CredentialFiles) -> None:
+        self._status.certificate = CertificateStatus(credentials.expires_at)
         self._logger.info(
             "certificate_loaded",
             serial=credentials.serial,

@@ -120,7 +120,8 @@ class CredentialsWatcher:
         Args:
             files: where they are.
             loaded: what was loaded from them.
-            on_loaded: puts other credentials into force; a ConfigurationError that it raises is a failure too.
+            on_loaded: puts credentials into force, others, or the same after a failure; a ConfigurationError that it
+                raises is a failure too.
             on_failed: told why the last good ones stay, once for each state of the files.
             clock: seconds since the epoch.
             poll_seconds: how often the files are looked at.
@@ -131,6 +132,7 @@ class CredentialsWatcher:
         self._on_failed = on_failed
         self._clock = clock
         self._poll_seconds = poll_seconds
+        self._has_failed = False
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -148,10 +150,11 @@ class CredentialsWatcher:
     async def _load(self) -> None:
         try:
             loaded = await asyncio.to_thread(load_credentials, self._files, self._clock())
-            if loaded != self._loaded:
+            if loaded != self._loaded or self._has_failed:
                 await self._on_loaded(loaded)
-                self._loaded = loaded
+            self._loaded, self._has_failed = loaded, False
         except ConfigurationError as error:
+            self._has_failed = True
             self._on_failed(error)
 
 

@@ -77,6 +77,18 @@ class ServiceMetrics(Collector):
             "Whether requests are decided by a policy, and will be.",
             value=float(self._status.is_ready),
         )
+        certificate = self._status.certificate
+        if certificate is not None:
+            yield GaugeMetricFamily(
+                "extauthz_certificate_expiry_timestamp_seconds",
+                "When the certificate that is served expires.",
+                value=certificate.expires_at,
+            )
+            yield GaugeMetricFamily(
+                "extauthz_certificate_last_load_successful",
+                "Whether what the certificate's files hold now is served.",
+                value=float(certificate.is_current),
+            )
         workers = self._status.workers
         if workers is not None:
             yield GaugeMetricFamily("extauthz_workers", "Worker processes that answer calls.", value=workers.serving)

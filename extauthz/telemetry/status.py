@@ -64,6 +64,16 @@ class WorkersStatus(Protocol):
         """How many had to be replaced since the start."""
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateStatus:
+    """The certificate that is served."""
+
+    expires_at: float
+    """Seconds since the epoch."""
+    is_current: bool = True
+    """Whether it is what the files hold now; if they cannot be used, it is the last one that could."""
+
+
 @dataclass(slots=True)
 class ServiceStatus:
     """Everything there is to know, mutable."""
@@ -77,6 +87,8 @@ class ServiceStatus:
     is_draining: bool = False
     workers: WorkersStatus | None = None
     """None where calls are answered in this very process."""
+    certificate: CertificateStatus | None = None
+    """None where calls come in clear text."""
 
     @property
     def is_ready(self) -> bool:
@@ -89,8 +101,9 @@ class ServiceStatus:
 
     @property
     def degraded(self) -> tuple[str, ...]:
-        """What does not work although the service does: a reload that failed, workers gone, key sets not current."""
+        """What does not work although the service does: reloads that failed, workers gone, key sets not current."""
         lacks_workers = self.workers is not None and self.workers.serving < self.workers.count
         named = [f"key_set:{name}" for name, k in sorted(self.key_sets.items()) if k.state is not KeySetState.CURRENT]
         reload, workers = ("policy_reload",) if self.failed_load else (), ("workers",) if lacks_workers else ()
-        return (*reload, *workers, *named)
+        certificate = () if self.certificate is None or self.certificate.is_current else ("certificate_reload",)
+        return (*reload, *certificate, *workers, *named)

@@ -211,10 +211,17 @@ def test_certificates_are_served_and_replaced(place, transport, workers):
             certificates.own.write_text("no certificate")
             await place.logged("certificate_load_failed")
             await certificates.check(address)
+            assert (await admin(service, "/readyz")).json()["degraded"] == ["certificate_reload"]
+            metrics = (await admin(service, "/metrics")).text
+            assert "extauthz_certificate_last_load_successful 0.0" in metrics
+            assert "extauthz_certificate_expiry_timestamp_seconds " in metrics
+            certificates.renew()
+            await place.logged("certificate_loaded", 3)
+            assert (await admin(service, "/readyz")).json()["degraded"] == []
 
     asyncio.run(main())
     serials = [line["serial"] for line in map(json.loads, place.log.getvalue().splitlines()) if "serial" in line]
-    assert len(set(serials)) == 2
+    assert len(set(serials)) == 3
     (failed,) = [line for line in place.log.getvalue().splitlines() if "certificate_load_failed" in line]
     assert "own.pem holds no certificate" in failed
 

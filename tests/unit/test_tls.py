@@ -272,6 +272,20 @@ def test_files_that_were_written_again_as_they_were_are_no_change(files, authori
     assert len(watch(files, scenario).loaded) == 1
 
 
+def test_the_same_certificate_after_a_failure_is_reported(files):
+    """Whoever was told of the failure is told that it is over."""
+    original = shutil.copy(files.certificate, files.certificate + ".copy")
+
+    async def scenario(watched):
+        shutil.copy(files.key, files.certificate)
+        await watched.report()
+        shutil.copy(original, files.certificate)
+        await watched.report()
+
+    watched = watch(files, scenario)
+    assert (len(watched.failed), watched.loaded) == (1, [load(files)])
+
+
 def test_credentials_that_cannot_be_served_are_a_failure(files, authority):
     """Whoever serves them may find something that we did not; then those files are not tried again."""
 

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from extauthz import __version__
 from extauthz.model.decision import Decision, Effect, PolicyId, Reason
 from extauthz.telemetry.metrics import ServiceMetrics
-from extauthz.telemetry.status import FailedLoad, ServiceStatus
+from extauthz.telemetry.status import CertificateStatus, FailedLoad, ServiceStatus
 from extauthz.telemetry.tally import BUCKETS_SECONDS, DecisionCounter, Tally
 
 
@@ -135,6 +135,15 @@ def test_workers_are_told_where_there_are_any(metrics, status):
     assert read["extauthz_workers",] == 2
     assert read["extauthz_workers_wanted",] == 3
     assert read["extauthz_worker_restarts_total",] == 5
+
+
+def test_the_certificate_is_told_where_there_is_one(metrics, status):
+    """When it expires, and whether it is what the files hold."""
+    assert not [key for key in samples(metrics) if "certificate" in key[0]]
+    status.certificate = CertificateStatus(expires_at=2000.0, is_current=False)
+    read = samples(metrics)
+    assert read["extauthz_certificate_expiry_timestamp_seconds",] == 2000
+    assert read["extauthz_certificate_last_load_successful",] == 0
 
 
 def test_a_scrape_asks_other_processes_first(status):
