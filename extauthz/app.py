@@ -8,6 +8,7 @@ in flight, stop.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import sys
