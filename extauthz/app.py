@@ -42,7 +42,6 @@ from extauthz.server.messages import DecisionLogSettings, Start
 from extauthz.server.sockets import ListeningSocket, listen_all
 from extauthz.server.supervisor import Deployment, Supervisor
 from extauthz.server.transport import Transport
-from extauthz.server.worker_process import Support
 from extauthz.settings import Settings, Unavailable, is_private
 from extauthz.sources.jwks import KeySetEvent, KeySetEventKind, KeySetFetcher
 from extauthz.sources.policy_files import LoadedSet, load
