@@ -23,6 +23,7 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -82,7 +83,12 @@ def _refuse_none(value: tuple[_Item, ...]) -> tuple[_Item, ...]:
     return value
 
 
-AddressSetting: TypeAlias = Annotated[Address, BeforeValidator(_parse_address), PlainSerializer(str)]
+AddressSetting: TypeAlias = Annotated[
+    Address,
+    BeforeValidator(_parse_address),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "pattern": r"^(unix:/.+|.+:[0-9]+)$"}),
+]
 FileName: TypeAlias = Annotated[str, Field(min_length=1)]
 
 
@@ -322,6 +328,23 @@ def _describe(details: ErrorDetails, origins: Mapping[str, str]) -> str:
 
 def _flag(name: str) -> str:
     return "PATH" if name == "paths" else f"--{name.replace('_', '-')}"
+
+
+def settings_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a settings file, for editors.
+
+    It holds shape only: what must fit together is checked by reading it. Nothing is required of the file: flags and
+    variables may say the rest.
+    """
+    schema = Settings.model_json_schema()
+    del schema["required"]
+    # As they are written, not as they are held: an address is one text.
+    defaults = Settings(paths=("policy",)).model_dump(mode="json", exclude={"paths"})
+    for name, described in schema["properties"].items():
+        described["description"] = Settings.model_fields[name].description
+        if name in defaults:
+            described["default"] = defaults[name]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "extauthz settings"}
 
 
 def render_settings(settings: Settings) -> str:

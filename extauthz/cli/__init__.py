@@ -93,6 +93,7 @@ def _register_commands() -> None:
     from extauthz.cli.policy_test import run_tests
     from extauthz.cli.probe import probe
     from extauthz.cli.serve import serve
+    from extauthz.cli.settings import settings_app
     from extauthz.cli.token import token_app
 
     policy_app.command("test")(run_tests)
@@ -109,6 +110,7 @@ def _register_commands() -> None:
     app.add_typer(envoy_app)
     app.add_typer(mesh_app)
     app.add_typer(policy_app)
+    app.add_typer(settings_app)
     app.add_typer(token_app)
 
 
