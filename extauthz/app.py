@@ -42,6 +42,7 @@ from extauthz.server.messages import DecisionLogSettings, Start
 from extauthz.server.sockets import ListeningSocket, listen_all
 from extauthz.server.supervisor import Deployment, Supervisor
 from extauthz.server.transport import Transport
+from extauthz.server.worker_process import Support
 from extauthz.settings import Settings, Unavailable, is_private
 from extauthz.sources.jwks import KeySetEvent, KeySetEventKind, KeySetFetcher
 from extauthz.sources.policy_files import LoadedSet, load
@@ -247,11 +248,8 @@ class Service:
             sockets,
             start,
             await Deployment.of(self.policy_set),
+            Support(self._key_sets, self._fetcher.fetch, collector, self._logger),
             count=settings.workers,
-            key_sets=self._key_sets,
-            fetch=self._fetcher.fetch,
-            collector=collector,
-            logger=self._logger,
             monotonic=time.perf_counter,
         )
 

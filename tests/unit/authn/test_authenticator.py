@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from extauthz.authn.authenticator import Authenticator, KeySets, NeedKeySet, VerifiedTokens
 from extauthz.authn.keyset import STALE_LIMIT_SECONDS, KeySetRefusedError, parse_key_set
+from extauthz.authn.provider import key_source_digest
 from extauthz.authn.token import signature_verifies
 from extauthz.errors import (
     AlgorithmNotAllowedError,
@@ -340,6 +341,15 @@ def test_key_sets_outlive_policy_sets_but_not_their_last_user():
     del state, authenticator
     gc.collect()
     assert key_sets.state_of(make_provider(keys=REMOTE)).key_set is None
+
+
+def test_a_remote_key_set_is_known_by_its_source_too():
+    """Whoever is only told of keys has the same state as whoever has the provider."""
+    provider, key_sets = make_provider(keys=REMOTE), KeySets()
+    state = key_sets.remote_state(key_source_digest(provider))
+    assert key_sets.state_of(provider) is state
+    assert key_sets.remote_state(key_source_digest(provider)) is state
+    assert key_sets.remote_state(b"another") is not state
 
 
 def test_threads_get_the_same_key_set():

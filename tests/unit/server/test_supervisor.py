@@ -17,12 +17,14 @@ from extauthz.demo.issuer import public_key_set
 from extauthz.errors import ConfigurationError, EnvironmentUnfitError
 from extauthz.lowering.address import TcpAddress, UnixAddress
 from extauthz.server import supervisor as supervisor_module
+from extauthz.server import worker_process
 from extauthz.server.check_method import CheckLimits
 from extauthz.server.decider import DeciderSettings
 from extauthz.server.log_collector import LogCollector
 from extauthz.server.messages import DecisionLogSettings, Start
 from extauthz.server.sockets import listen_all
 from extauthz.server.supervisor import Deployment, Supervisor
+from extauthz.server.worker_process import Support
 from extauthz.telemetry.decision_log import EVERY_ANSWER, SubjectForm
 from extauthz.telemetry.logging import LogFormat, LogLevel, build_logger
 from extauthz.telemetry.sink import FileSink
@@ -74,15 +76,13 @@ class Supervised:
             decision_log=log_settings,
             traces=False,
         )
+        logger = build_logger(self.log, log_format=LogFormat.JSON, level=LogLevel.DEBUG)
         return Supervisor(
             self.sockets,
             start,
             await Deployment.of(self.policy),
+            Support(self.key_sets, self.fetch, collector, logger),
             count=self.count,
-            key_sets=self.key_sets,
-            fetch=self.fetch,
-            collector=collector,
-            logger=build_logger(self.log, log_format=LogFormat.JSON, level=LogLevel.DEBUG),
             monotonic=time.perf_counter,
         )
 
@@ -344,7 +344,7 @@ def test_draining_answers_everything_and_logs_it(supervised):
 
 def test_a_worker_that_ends_while_it_starts_ends_the_start(supervised, monkeypatch):
     """Whoever started the service learns of it; it is not tried for ever."""
-    monkeypatch.setattr(supervisor_module, "_WORKER", ("-c", "raise SystemExit(9)"))
+    monkeypatch.setattr(worker_process, "_WORKER", ("-c", "raise SystemExit(9)"))
 
     async def main():
         async with supervised.running():
