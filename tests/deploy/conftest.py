@@ -1,20 +1,24 @@
 import asyncio
+import datetime as dt
 import os
+import tempfile
 from pathlib import Path
 
 import grpc
 import httpx
 import pytest
+from cryptography import x509
 from prometheus_client.parser import text_string_to_metric_families
 
 from extauthz.app import Service
 from extauthz.demo.envoy import envoy_binary
 from extauthz.demo.issuer import DevelopmentIssuer
 from extauthz.errors import EnvironmentUnfitError
-from extauthz.lowering.address import TcpAddress
+from extauthz.lowering.address import TcpAddress, UnixAddress
 from extauthz.server.check_method import CHECK_PATH
 from extauthz.settings import Settings
 from tests.harness.asgi_call import check_message
+from tests.harness.certificates import CertificateAuthority
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -38,18 +42,25 @@ def deploy():
 
 
 @pytest.fixture(scope="session")
-def exposition(tmp_path_factory):
-    """What a service with a policy, a key set, workers and a decision says at /metrics."""
-    folder = tmp_path_factory.mktemp("exposition")
+def exposition():
+    """What a service with a policy, a key set, workers, a certificate and a decision says at /metrics."""
+    with tempfile.TemporaryDirectory(prefix="scraped-") as folder:  # not pytest's: the paths of Unix sockets are short
+        return _scrape(Path(folder))
+
+
+def _scrape(folder):
+    certificate = CertificateAuthority(folder, dt.datetime.now(dt.UTC)).issue(x509.DNSName("localhost"))  # noqa: TID251
     any_port = TcpAddress("127.0.0.1", 0)
 
     async def scrape():
         settings = Settings(
             paths=(str(folder / "policy.yaml"),),
-            listen=(any_port,),
+            listen=(any_port, UnixAddress(str(folder / "authz.sock"))),  # the second in clear text
             admin=any_port,
             decision_log=str(folder / "decisions.log"),
             workers=2,
+            tls_cert=str(certificate),
+            tls_key=str(certificate),
             log_level="error",
         )
         async with Service(settings) as service, httpx.AsyncClient(trust_env=False) as client:
@@ -66,7 +77,7 @@ def exposition(tmp_path_factory):
 
 
 async def _decide_something(service):
-    async with grpc.aio.insecure_channel(str(service.addresses[0])) as channel:
+    async with grpc.aio.insecure_channel(str(service.addresses[1])) as channel:
         await channel.unary_unary(CHECK_PATH)(check_message("/guarded"), timeout=10)
 
 
