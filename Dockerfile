@@ -25,6 +25,8 @@ LABEL org.opencontainers.image.title="extauthz" \
       org.opencontainers.image.description="Authorization at the Envoy proxy: one policy, enforced through ext_authz" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/extauthz /opt/extauthz
+# What must be kept (--state, certificates): a volume that is mounted here gets its owner.
+RUN install --directory --owner=65532 --group=65532 --mode=0750 /var/lib/extauthz
 ENV PATH=/opt/extauthz/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

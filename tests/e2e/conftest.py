@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 from contextlib import ExitStack
 
 import docker
@@ -9,6 +10,7 @@ import pytest
 
 from tests.e2e.daemon import NoDaemonError, check_daemon, docker_host
 from tests.e2e.images import ROOT, CannotBuildError, build_images, check_packages, download_wheels
+from tests.e2e.proxy import Proxy
 from tests.e2e.stack import NoComposeError, compose_command, running_stack
 
 
@@ -63,6 +65,20 @@ def stack(client, environment, free_ports):
     ports = dict(zip(("PROXY_PORT", "ISSUER_PORT"), map(str, free_ports), strict=True))
     with running_stack(client, ROOT / "compose.yaml", project="e2e", environment={**environment, **ports}) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def authority(stack, tmp_path_factory):
+    """The file of the authority that signed the stack's certificates."""
+    file = tmp_path_factory.mktemp("authority") / "ca.pem"
+    file.write_bytes(stack.read("extauthz", "/etc/certificates/ca.pem"))
+    return file
+
+
+@pytest.fixture(scope="module")
+def proxy(stack, authority):
+    """The stack's Envoy, as a client reaches it."""
+    return Proxy(stack.port("envoy", 8443), ssl.create_default_context(cafile=authority))
 
 
 @pytest.fixture(scope="module")
