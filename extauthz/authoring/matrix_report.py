@@ -54,29 +54,30 @@ def grant_texts(matrix: Matrix) -> Iterator[str]:
 
 def markdown(matrix: Matrix) -> str:
     """Tables of GitHub Flavored Markdown."""
-    lines = [f"# Who can do what: {_md(matrix.name)}", "", f"Revision {matrix.revision}.", ""]
+    lines = [f"# Who can do what: {markdown_text(matrix.name)}", "", f"Revision {matrix.revision}.", ""]
     lines += [_md_row(headings(matrix)), _md_row(["---"] * len(headings(matrix)))]
     lines += [_md_row(cells(row, matrix)) for row in matrix.rows]
     if matrix.notes:
         lines += ["", "It depends:", ""]
         lines += [
-            f"- {_md(note_text(number, matrix))} ({_md(str(note.span))})"
+            f"- {markdown_text(note_text(number, matrix))} ({markdown_text(str(note.span))})"
             for number, note in enumerate(matrix.notes, start=1)
         ]
     if matrix.grants:
         lines += ["", "Roles are given to:", ""]
         lines += [
-            f"- {_md(text)} ({_md(str(g.span))})" for text, g in zip(grant_texts(matrix), matrix.grants, strict=True)
+            f"- {markdown_text(text)} ({markdown_text(str(g.span))})"
+            for text, g in zip(grant_texts(matrix), matrix.grants, strict=True)
         ]
     return "\n".join(lines) + "\n"
 
 
 def _md_row(values: tuple[str, ...] | list[str]) -> str:
-    return f"| {' | '.join(map(_md, values))} |"
+    return f"| {' | '.join(map(markdown_text, values))} |"
 
 
-def _md(text: str) -> str:
-    """Text that no Markdown is made of."""
+def markdown_text(text: str) -> str:
+    """The text, with whatever Markdown is made of escaped."""
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>|#" else c for c in text)
 
 

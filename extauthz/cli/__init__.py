@@ -86,6 +86,7 @@ def _register_commands() -> None:
     from extauthz.cli.mesh import mesh_app
     from extauthz.cli.policy import policy_app
     from extauthz.cli.policy_coverage import measure
+    from extauthz.cli.policy_diff import compare_sets
     from extauthz.cli.policy_explain import explain_request
     from extauthz.cli.policy_matrix import print_matrix
     from extauthz.cli.policy_new import write_set
@@ -98,6 +99,7 @@ def _register_commands() -> None:
 
     policy_app.command("test")(run_tests)
     policy_app.command("coverage")(measure)
+    policy_app.command("diff")(compare_sets)
     policy_app.command("explain")(explain_request)
     policy_app.command("matrix")(print_matrix)
     policy_app.command("new")(write_set)

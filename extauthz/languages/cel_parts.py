@@ -16,7 +16,17 @@ from google.api.expr.v1alpha1.checked_pb2 import CheckedExpr, Type
 from google.api.expr.v1alpha1.syntax_pb2 import Constant, Expr
 
 from extauthz.languages.cel import CelCondition, CelError, CelResult, evaluator
-from extauthz.languages.cel_ast import Bound, Read, Slots, children, line_and_column, place_slots, read_of, walk
+from extauthz.languages.cel_ast import (
+    Bound,
+    Read,
+    Slots,
+    children,
+    constant_text,
+    line_and_column,
+    place_slots,
+    read_of,
+    walk,
+)
 from extauthz.languages.cel_facts import UNREADABLE, CelPath, Load, load_presence, load_value
 from extauthz.languages.cel_guard import CALLER, value_text
 from extauthz.languages.cel_text import Loop, loop_of, text_of
@@ -39,6 +49,8 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
+_LENIENT: Final = frozenset({"_&&_", "_||_", "_?_:_"})
+"""Operators whose result may not depend on an operand that errs."""
 _KINDS: Final = {"_&&_": Kind.AND, "_||_": Kind.OR, "!_": Kind.NOT, "_?_:_": Kind.CHOICE}
 
 
@@ -97,6 +109,61 @@ class Part:
         """What it looks for, when all it does is to ask whether a path is there."""
         read = read_of(self._expr)
         return read.path if read is not None and read.presence else None
+
+    @cached_property
+    def canonical(self) -> tuple[bytes, bool]:
+        """The expression wherever it stands, and whether it is what the part negates: `a != b` is not `a == b`."""
+        whole = Expr()
+        whole.CopyFrom(self._expr)
+        for node, _ in walk(whole):
+            node.id = 0
+            for entry in node.struct_expr.entries if node.WhichOneof("expr_kind") == "struct_expr" else ():
+                entry.id = 0
+        negated = whole.call_expr.function == "_!=_"
+        if negated:
+            whole.call_expr.function = "_==_"
+        return whole.SerializeToString(deterministic=True), negated
+
+    @cached_property
+    def is_strict(self) -> bool:
+        """Whether it errs when something that it reads does: nothing within it can pass over an error."""
+        return not any(
+            node.call_expr.function in _LENIENT or node.WhichOneof("expr_kind") == "comprehension_expr"
+            for node, _ in walk(self._expr)
+        )
+
+    @cached_property
+    def compared_texts(self) -> frozenset[str] | None:
+        """The texts that `==`, `!=` or `in` compares one read with; None when it is no such comparison."""
+        call = self._expr.call_expr
+        if call.function not in {"_==_", "_!=_", "@in"}:
+            return None
+        values = [expr for expr in call.args if read_of(expr) is None]
+        if len(values) != 1:
+            return None
+        listed = values[0].list_expr.elements if values[0].HasField("list_expr") else values
+        found = [constant_text(expr) for expr in listed]
+        return None if None in found else frozenset(text for text in found if text is not None)
+
+    @cached_property
+    def equality(self) -> tuple[CelPath, str | bool] | None:
+        """The read and the text or truth that `==` or `!=` compares it with; None when it does something else."""
+        call = self._expr.call_expr
+        if call.function not in {"_==_", "_!=_"}:
+            return None
+        reads = [read for expr in call.args if (read := read_of(expr)) is not None and not read.presence]
+        constants = [expr.const_expr for expr in call.args if expr.HasField("const_expr")]
+        if len(reads) != 1 or len(constants) != 1:
+            return None
+        kind = constants[0].WhichOneof("constant_kind")
+        if kind == "bool_value":
+            return reads[0].path, bool(constants[0].bool_value)
+        return (reads[0].path, str(constants[0].string_value)) if kind == "string_value" else None
+
+    @cached_property
+    def texts(self) -> frozenset[str]:
+        """Every text that is written in it."""
+        return frozenset(text for node, _ in walk(self._expr) if (text := constant_text(node)) is not None)
 
     @cached_property
     def operands(self) -> tuple[Part, ...]:

@@ -133,3 +133,48 @@ def test_part_knows_kind_place_and_reads():
         *("has(claims.a)", "request.headers.x", "claims.b"),
     ]
     assert isinstance(asked, Part)
+
+
+def test_canonical_form_does_not_depend_on_place():
+    """The same part of two conditions is the same; `!=` is the negation of `==`."""
+    alone = parts_of(condition("claims.a == 'x'"))
+    within = parts_of(condition("request.method == 'GET' && claims.a  !=  'x'")).operands[1]
+    assert alone.canonical == (within.canonical[0], False)
+    assert within.canonical[1]
+    assert parts_of(condition("claims.a == 'y'")).canonical != alone.canonical
+    assert (
+        parts_of(condition("{'a': claims.a} == {}")).canonical
+        == parts_of(condition("{ 'a': claims.a} == {}")).canonical
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "strict"),
+    [("claims.a == 'x'", True), ("(claims.a || true) == true", False), ("claims.tags.exists(t, t == 'a')", False)],
+)
+def test_strict_parts_err_with_what_they_read(text, strict):
+    """Logic and loops may pass over an error."""
+    assert parts_of(condition(text)).is_strict is strict
+
+
+@pytest.mark.parametrize(
+    ("text", "compared", "equality"),
+    [
+        ("claims.a == 'x'", {"x"}, (("claims", "a"), "x")),
+        ("true != claims.a", None, (("claims", "a"), True)),
+        ("request.method in ['GET', 'PUT']", {"GET", "PUT"}, None),
+        ("claims.a == claims.b", None, None),
+        ("claims.a == 1", None, None),
+        ("request.method.startsWith('P')", None, None),
+    ],
+)
+def test_what_parts_compare_with(text, compared, equality):
+    """Texts of a comparison; one value of an equality."""
+    part = parts_of(condition(text))
+    assert part.compared_texts == compared
+    assert part.equality == equality
+
+
+def test_texts_that_are_written():
+    """Wherever they stand within."""
+    assert parts_of(condition("request.method.startsWith('P') || claims.a in ['x']")).texts == {"P", "x"}
