@@ -49,7 +49,9 @@ routes:
 """
 
 
-def parse(text: str, files: Mapping[str, str | bytes] | None = None, **values: str) -> ParsedSet:
+def parse(
+    text: str, files: Mapping[str, str | bytes] | None = None, *, with_lint: bool = False, **values: str
+) -> ParsedSet:
     """Parses one file, `policy.yaml`; files that it names come from `files`."""
 
     def read_file(path: str) -> bytes:
@@ -58,7 +60,8 @@ def parse(text: str, files: Mapping[str, str | bytes] | None = None, **values: s
             raise FileNotFoundError(2, "No such file or directory")
         return content.encode() if isinstance(content, str) else content
 
-    return parse_policy_set([SourceText("policy.yaml", text.encode())], read_file=read_file, values=values)
+    sources = [SourceText("policy.yaml", text.encode())]
+    return parse_policy_set(sources, read_file=read_file, values=values, with_lint=with_lint)
 
 
 def policy_set(text: str, files: Mapping[str, str | bytes] | None = None, **values: str) -> PolicySet:
@@ -86,9 +89,9 @@ def codes(text: str, files: Mapping[str, str | bytes] | None = None, **values: s
     return [code for code, _ in errors(text, files, **values)]
 
 
-def warnings(text: str, files: Mapping[str, str | bytes] | None = None) -> list[str]:
+def warnings(text: str, files: Mapping[str, str | bytes] | None = None, *, with_lint: bool = False) -> list[str]:
     """The codes of the warnings of a set."""
-    return [diagnostic.code for diagnostic in parse(text, files).warnings]
+    return [diagnostic.code for diagnostic in parse(text, files, with_lint=with_lint).warnings]
 
 
 def read(text: str | bytes) -> tuple[AnyNode | None, list[str]]:

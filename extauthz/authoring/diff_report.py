@@ -95,7 +95,8 @@ def shortened(differences: Sequence[Difference]) -> Iterator[tuple[Difference, i
 def place(difference: Difference) -> str:
     """`GET, HEAD shop.example/orders/id`, and on how many kinds of paths besides."""
     methods = ", ".join("any other method" if method == OTHER_METHOD else method for method in difference.methods)
-    more = f" (and {difference.places - 1} more kinds of paths)" if difference.places > 1 else ""
+    others = difference.places - 1
+    more = f" (and {others} more {'kind' if others == 1 else 'kinds'} of paths)" if others else ""
     return f"{methods} {difference.request.host}{difference.request.target}{more}"
 
 

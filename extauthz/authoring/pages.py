@@ -141,6 +141,154 @@ routes:
   - {path: /orders, allow: [{authenticated: true}]}
 """,
     ),
+    Code.REDUNDANT_ALLOW: Advice(
+        why="""\
+One allow is enough. Beside a rule that every caller of the route satisfies, another one changes nothing: whoever wrote
+it meant it to restrict, which only `require`, `deny`, or keys of the same rule do.""",
+        wrong="""\
+routes:
+  - {path: /orders, allow: [{authenticated: true}, {scope: orders.read}]}
+""",
+        right="""\
+routes:
+  - {path: /orders, allow: [{authenticated: true, scope: orders.read}]}
+""",
+    ),
+    Code.ROLE_NEVER_GRANTED: Advice(
+        why="""\
+No binding gives the role, no API key has it, and no provider maps and may assert it, or one that inherits it. Rules
+that ask for it never hold: an allow that looks like a way in is none, and a deny protects from nobody.""",
+        wrong="""\
+roles: {clerk: {}}
+routes:
+  - {path: /orders, allow: [{role: clerk}, {scope: orders.read}]}
+""",
+        right="""\
+roles: {clerk: {}}
+bindings:
+  - {role: clerk, subjects: [{group: staff}]}
+routes:
+  - {path: /orders, allow: [{role: clerk}, {scope: orders.read}]}
+""",
+    ),
+    Code.PERMISSION_NEVER_USED: Advice(
+        why="""\
+A permission is what a rule asks for. One that none asks for says something about a role that is not so; most often a
+rule is missing, or one of the two is misspelt.""",
+        wrong="""\
+roles: {clerk: {permissions: ["orders:read", "orders:wirte"]}}
+bindings:
+  - {role: clerk, subjects: [{group: staff}]}
+routes:
+  - {path: /orders, allow: [{permission: "orders:read"}]}
+""",
+        right="""\
+roles: {clerk: {permissions: ["orders:read"]}}
+bindings:
+  - {role: clerk, subjects: [{group: staff}]}
+routes:
+  - {path: /orders, allow: [{permission: "orders:read"}]}
+""",
+    ),
+    Code.WEAKER_REST: Advice(
+        why="""\
+A literal path is itself alone. What lies below it, as /admin/users/7 below /admin/users, belongs to the `**` beside it;
+where that asks for less, somebody who added the stricter route thought to have protected all of it.""",
+        wrong="""\
+routes:
+  - {path: "/admin/**", allow: [{authenticated: true}]}
+  - {path: /admin/users, allow: [{scope: admin}]}
+""",
+        right="""\
+routes:
+  - {path: "/admin/**", allow: [{authenticated: true}]}
+  - {path: "/admin/users/**", allow: [{scope: admin}]}
+""",
+    ),
+    Code.HEADERS_OF_NOBODY: Advice(
+        why="""\
+A header that is set from the caller is removed when nobody is authenticated. The route lets such requests through, so
+its backend must take the header's absence for nobody, and not for a default user or a trusted peer.""",
+        wrong="""\
+routes:
+  - path: /catalogue
+    authentication: optional
+    allow: [{anyone: true}]
+    upstream_headers: {set: {x-user: "{principal.subject}"}}
+""",
+        right="""\
+routes:
+  - path: /catalogue
+    allow: [{authenticated: true}]
+    upstream_headers: {set: {x-user: "{principal.subject}"}}
+""",
+    ),
+    Code.SPOOFABLE_HEADER: Advice(
+        why="""\
+Headers are written by whoever sends the request, x-forwarded-for included; only what trusted proxies append to that is
+believed, and `remote_ip` knows how far. A rule that allows for a header alone is a password that never changes.""",
+        wrong="""\
+routes:
+  - path: /admin
+    allow: [{scope: admin}]
+    require: [{when: "request.headers['x-forwarded-for'] == '203.0.113.7'"}]
+""",
+        right="""\
+trusted_proxies: [10.0.0.0/8]
+routes:
+  - path: /admin
+    allow: [{scope: admin}]
+    require: [{remote_ip: 203.0.113.7/32}]
+""",
+    ),
+    Code.SCOPED_ROLE_ASSERTED: Advice(
+        why="""\
+The binding gives the role in one place only, as an editor of one tenant. A provider whose tokens may assert the same
+role gives it in every place, and goes past the condition.""",
+        wrong="""\
+version: 1
+providers:
+  corp:
+    {issuer: https://issuer.example, audiences: [shop], algorithms: [ES256], jwks: {uri: https://issuer.example/jwks},
+     claims: {roles: roles}}
+roles: {editor: {}}
+bindings:
+  - {role: editor, provider: corp, when: has(claims.tenant) && claims.tenant == path.tenant}
+routes:
+  - {path: "/tenants/{tenant}", allow: [{role: editor}]}
+""",
+        right="""\
+version: 1
+providers:
+  corp:
+    {issuer: https://issuer.example, audiences: [shop], algorithms: [ES256], jwks: {uri: https://issuer.example/jwks},
+     claims: {roles: roles}, may_assert: none}
+roles: {editor: {}}
+bindings:
+  - {role: editor, provider: corp, when: has(claims.tenant) && claims.tenant == path.tenant}
+routes:
+  - {path: "/tenants/{tenant}", allow: [{role: editor}]}
+""",
+    ),
+    Code.WILDCARD_PERMISSION: Advice(
+        why="""\
+`*` is every permission, those included that rules will ask for one day. Whoever adds such a rule does not think of this
+role; a list, or a group as in `orders:*`, has to be widened by somebody who does.""",
+        wrong="""\
+roles: {admin: {permissions: ["*"]}}
+bindings:
+  - {role: admin, subjects: [{group: staff}]}
+routes:
+  - {path: /orders, allow: [{permission: "orders:read"}]}
+""",
+        right="""\
+roles: {admin: {permissions: ["orders:*"]}}
+bindings:
+  - {role: admin, subjects: [{group: staff}]}
+routes:
+  - {path: /orders, allow: [{permission: "orders:read"}]}
+""",
+    ),
 }
 
 

@@ -24,13 +24,21 @@ def validate(
         Path | None, typer.Option(metavar="FILE", help="What ${NAME} in providers and hosts stands for: a YAML map.")
     ] = None,
     output: Annotated[OutputFormat, typer.Option("--format", help="How to print the outcome.")] = OutputFormat.TEXT,
+    lint: Annotated[bool, typer.Option("--lint", help="Warn of what is legal but unwise, too.")] = False,
     warnings_as_errors: Annotated[bool, typer.Option("--warnings-as-errors", help="Warnings fail, too.")] = False,
 ) -> int:
-    """Check a policy set, whole: every problem with its place. Exit 0 when it can be served, 3 when not."""
+    """Check a policy set, whole: every problem with its place. Exit 0 when it can be served, 3 when not.
+
+    What a warning is about, and what to write instead: `extauthz policy rule EAZnnn`.
+
+    Example: extauthz policy validate policies/shop --values policies/shop.values.yaml --lint
+    """
     from extauthz.sources.policy_files import load
 
     try:
-        loaded = load([str(path) for path in paths], values_file=None if values is None else str(values))
+        loaded = load(
+            [str(path) for path in paths], values_file=None if values is None else str(values), with_lint=lint
+        )
     except PolicyError as error:
         _report(error.diagnostics, None, output)
         return EXIT_WRONG_INPUT

@@ -72,14 +72,14 @@ class Attempt(NamedTuple):
     digest: str
 
 
-def load(paths: Sequence[str], *, values_file: str | None = None) -> LoadedSet:
-    """Read and parse the set.
+def load(paths: Sequence[str], *, values_file: str | None = None, with_lint: bool = False) -> LoadedSet:
+    """Read and parse the set; `with_lint` warns of what is legal but unwise, too.
 
     Raises:
         ConfigurationError: a path or file cannot be used; one line that says what to do.
         PolicyError: the policy is wrong; carries every diagnostic.
     """
-    outcome = PolicyFiles(paths, values_file=values_file).attempt().outcome
+    outcome = PolicyFiles(paths, values_file=values_file).attempt(with_lint=with_lint).outcome
     if isinstance(outcome, LoadedSet):
         return outcome
     raise outcome
@@ -103,7 +103,7 @@ class PolicyFiles:
         files = {**contents.files, **{name: _read_or_none(name) for name in self.references}}
         return Reading(_digest(files), contents.directories)
 
-    def attempt(self) -> Attempt:
+    def attempt(self, *, with_lint: bool = False) -> Attempt:
         """Read and parse; failures are an outcome, since the watcher needs to know which contents failed."""
         try:
             contents = _read(self.paths, self.values_file)
@@ -120,7 +120,7 @@ class PolicyFiles:
             values = self._values(contents)
             sources = [SourceText(name, content) for name, content in sorted(contents.sources.items())]
             with _collector_paused():
-                parsed = parse_policy_set(sources, read_file=read_file, values=values)
+                parsed = parse_policy_set(sources, read_file=read_file, values=values, with_lint=with_lint)
             _check_keys(parsed, contents.sources)
         except (PolicyError, ConfigurationError) as error:
             return Attempt(error, _digest({**contents.files, **referenced}))

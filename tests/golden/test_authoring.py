@@ -32,6 +32,11 @@ COMMANDS = {
         f"policy coverage {SET} partial_test.yaml --format lcov --fail-under 80 --kind rule",
     ),
     "policy-test/json.txt": (2, "policy test set.yaml failing_test.yaml --run 'refund: clerk*' --format json"),
+    **{
+        f"policy-diff/{f}.txt": (2, f"policy diff old.yaml new.yaml --format {f}") for f in ("text", "markdown", "json")
+    },
+    "policy-diff/same.txt": (0, "policy diff old.yaml old.yaml"),
+    "policy-validate/lint.txt": (0, "policy validate unwise.yaml --lint"),
     "policy-rule/page.txt": (0, "policy rule EAZ902"),
     **{f"policy-matrix/{f}.txt": (0, f"policy matrix {SET} --format {f}") for f in ("text", "markdown", "csv", "svg")},
     "policy-explain/allowed.txt": (0, f"policy explain {SET} --path /orders/7 --claims '{CAROL}' {AT}"),

@@ -100,3 +100,12 @@ class Code(StrEnum):
     KEY_BEYOND_MAY_ASSERT = "EAZ904", "an API key with roles, groups or scopes that its provider may not assert"
     BINDING_NEVER_HOLDS = "EAZ905", "a binding whose condition reads a path variable that no route binds"
     REQUIRE_NEVER_HOLDS = "EAZ906", "a require that a route without authentication can never meet"
+
+    REDUNDANT_ALLOW = "EAZ907", "an allow rule beside one that allows everybody (--lint)"
+    ROLE_NEVER_GRANTED = "EAZ908", "a role that nobody can have (--lint)"
+    PERMISSION_NEVER_USED = "EAZ909", "a permission that no rule asks for (--lint)"
+    WEAKER_REST = "EAZ910", "a ** that asks for less than a literal path whose paths below it owns (--lint)"
+    HEADERS_OF_NOBODY = "EAZ911", "anyone may pass where upstream headers name the caller (--lint)"
+    SPOOFABLE_HEADER = "EAZ912", "a condition that believes a header that any caller can send (--lint)"
+    SCOPED_ROLE_ASSERTED = "EAZ913", "a role that a binding scopes and a credential may assert without (--lint)"
+    WILDCARD_PERMISSION = "EAZ914", "a role with every permission (--lint)"

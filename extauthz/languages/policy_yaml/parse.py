@@ -27,6 +27,7 @@ from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.conditions import Conditions
 from extauthz.languages.policy_yaml.files import Files, digest
 from extauthz.languages.policy_yaml.language import POLICY, PathsText, PolicyText, ResponsesText
+from extauthz.languages.policy_yaml.lint import lint
 from extauthz.languages.policy_yaml.membership import is_named, named_by_file
 from extauthz.languages.policy_yaml.merge import merge
 from extauthz.languages.policy_yaml.networks import http_url, is_loopback, read_networks
@@ -81,6 +82,7 @@ def parse_policy_set(
     *,
     read_file: Callable[[str], bytes],
     values: Mapping[str, str] = MappingProxyType({}),
+    with_lint: bool = False,
 ) -> ParsedSet:
     """Parses the files of one set.
 
@@ -89,12 +91,13 @@ def parse_policy_set(
         read_file: reads a file that the policy names, by the path joined to the folder of the file that names it; an
             OSError is reported at the name.
         values: what `${NAME}` stands for in providers and hosts.
+        with_lint: whether to warn of what is legal but unwise, too.
 
     Raises:
         PolicyError: the set must not be served; it carries every error of the set, and nothing else is ever raised.
     """
     with _collector_paused():
-        return _parse(sources, read_file, values)
+        return _parse(sources, read_file, values, with_lint=with_lint)
 
 
 @contextmanager
@@ -112,7 +115,9 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _parse(sources: Sequence[SourceText], read_file: Callable[[str], bytes], values: Mapping[str, str]) -> ParsedSet:
+def _parse(
+    sources: Sequence[SourceText], read_file: Callable[[str], bytes], values: Mapping[str, str], *, with_lint: bool
+) -> ParsedSet:
     report = Report()
     reading = Reading(report, values)
     files = Files(read_file, report)
@@ -133,7 +138,11 @@ def _parse(sources: Sequence[SourceText], read_file: Callable[[str], bytes], val
     used_values = [(f"${name}", f"{name}={values[name]}".encode()) for name in sorted(reading.used_values)]
     contents = [(source.path, source.content) for source in sources]
     revision = digest([*contents, *files.contents.items(), *used_values])
-    return ParsedSet(policy_set(revision), diagnostics, tuple(sorted(files.contents)))
+    whole = policy_set(revision)
+    if with_lint:
+        lint(parser.policy, whole, report)
+        diagnostics = report.diagnostics([*read, *parser.documents])
+    return ParsedSet(whole, diagnostics, tuple(sorted(files.contents)))
 
 
 @dataclass(slots=True)

@@ -143,3 +143,12 @@ def test_schema_of_tests_is_another(capsys):
     document = json.loads(capsys.readouterr().out)
     assert document["title"] == "extauthz policy tests"
     assert document["$defs"]["CaseText"]["required"] == ["name", "request", "expect"]
+
+
+def test_lint_is_asked_for(capsys):
+    """What is unwise is a warning, which can be made to fail."""
+    assert run(["policy", "validate", "p"]) == 0
+    assert capsys.readouterr().err == ""
+    assert run(["policy", "validate", "p", "--lint"]) == 0
+    assert "EAZ909 warning: no rule asks for the permission 'read'" in capsys.readouterr().err
+    assert run(["policy", "validate", "p", "--lint", "--warnings-as-errors"]) == EXIT_WRONG_INPUT
