@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 
 import pytest
 
@@ -44,12 +45,32 @@ def test_a_proxy_that_runs_already_is_in_the_way():
             validate_capture(capture, (4,), timeout_seconds=0.1)
 
 
+# What the checking init container is: the proxy's user, who may not even be able to read the interpreter.
+AS_PROXY = """
+import contextlib, io, os, sys
+import extauthz.mesh.initialise, extauthz.mesh.validation
+from extauthz.cli import run
+with contextlib.redirect_stdout(io.StringIO()):
+    run(["mesh", "init", "--dry-run"])  # imports what is imported late
+os.setgroups([]); os.setresgid(1337, 1337, 1337); os.setresuid(1337, 1337, 1337)
+sys.exit(run(["mesh", "init", "--skip-rule-apply", "--run-validation", *sys.argv[1:]]))
+"""
+
+
 @pytest.mark.netns
 @pytest.mark.parametrize("flags", [["--family", "both"], ["-m", "TPROXY", "--redirect-dns", "--capture-all-dns"]])
 def test_captured_traffic_is_validated(flags):
-    """Right after the rules are applied, and alone."""
+    """Right after the rules are applied, as root; and alone, as the proxy's user without any capability."""
     with namespace() as pod:
         assert pod.mesh_init(*flags, "--run-validation").stderr.endswith("capture validated\n")
-        done = pod.mesh_init(*flags, "--skip-rule-apply", "--run-validation")
-        assert done.returncode == 0, done.stderr
-        assert pod.mesh_init(*flags, "--cleanup-only").returncode == 0
+        done = pod.run(sys.executable, "-c", AS_PROXY, *flags, check=False)
+        assert (done.returncode, done.stderr.endswith("capture validated\n")) == (0, True), done.stderr
+
+
+@pytest.mark.netns
+def test_another_user_cannot_tell():
+    """The rules look at who made a connection; whoever cannot become the proxy's user is told so."""
+    with namespace() as pod:
+        done = pod.run(sys.executable, "-c", AS_PROXY, "-u", "1338", "-g", "1338", check=False)
+        assert done.returncode == 1
+        assert "run this as user 1338, not 1337" in done.stderr

@@ -1,0 +1,68 @@
+"""The labels, annotations and container names of Istio's injector, and the two of ours."""
+
+from __future__ import annotations
+
+from typing import Final
+
+INIT_CONTAINER: Final = "istio-init"
+VALIDATION_CONTAINER: Final = "istio-validation"
+PROXY_CONTAINER: Final = "istio-proxy"
+
+INJECT: Final = "sidecar.istio.io/inject"
+"""A label, or an annotation: whether the pod gets a sidecar."""
+STATUS: Final = "sidecar.istio.io/status"
+"""What was injected, as JSON; by it a second injection finds what to replace."""
+OVERRIDES: Final = "proxy.istio.io/overrides"
+"""The container istio-proxy that the pod itself had, as JSON."""
+REVISION: Final = "istio.io/rev"
+
+INTERCEPTION_MODE: Final = "sidecar.istio.io/interceptionMode"
+PROXY_IMAGE: Final = "sidecar.istio.io/proxyImage"
+PROXY_CPU: Final = "sidecar.istio.io/proxyCPU"
+PROXY_CPU_LIMIT: Final = "sidecar.istio.io/proxyCPULimit"
+PROXY_MEMORY: Final = "sidecar.istio.io/proxyMemory"
+PROXY_MEMORY_LIMIT: Final = "sidecar.istio.io/proxyMemoryLimit"
+LOG_LEVEL: Final = "sidecar.istio.io/logLevel"
+NATIVE_SIDECAR: Final = "sidecar.istio.io/nativeSidecar"
+REWRITE_PROBES: Final = "sidecar.istio.io/rewriteAppHTTPProbers"
+USER_VOLUME: Final = "sidecar.istio.io/userVolume"
+USER_VOLUME_MOUNT: Final = "sidecar.istio.io/userVolumeMount"
+CAP_NET_BIND_SERVICE: Final = "sidecar.istio.io/capNetBindService"
+BOOTSTRAP_OVERRIDE: Final = "sidecar.istio.io/bootstrapOverride"
+TEMPLATES: Final = "inject.istio.io/templates"
+
+INCLUDE_INBOUND_PORTS: Final = "traffic.sidecar.istio.io/includeInboundPorts"
+EXCLUDE_INBOUND_PORTS: Final = "traffic.sidecar.istio.io/excludeInboundPorts"
+INCLUDE_OUTBOUND_RANGES: Final = "traffic.sidecar.istio.io/includeOutboundIPRanges"
+EXCLUDE_OUTBOUND_RANGES: Final = "traffic.sidecar.istio.io/excludeOutboundIPRanges"
+INCLUDE_OUTBOUND_PORTS: Final = "traffic.sidecar.istio.io/includeOutboundPorts"
+EXCLUDE_OUTBOUND_PORTS: Final = "traffic.sidecar.istio.io/excludeOutboundPorts"
+EXCLUDE_INTERFACES: Final = "traffic.sidecar.istio.io/excludeInterfaces"
+KUBEVIRT_INTERFACES: Final = "traffic.sidecar.istio.io/kubevirtInterfaces"
+REROUTE_INTERFACES: Final = "istio.io/reroute-virtual-interfaces"
+"""The newer name of `kubevirtInterfaces`; it wins."""
+
+STATUS_PORT: Final = "status.sidecar.istio.io/port"
+READINESS_INITIAL_DELAY: Final = "readiness.status.sidecar.istio.io/initialDelaySeconds"
+READINESS_PERIOD: Final = "readiness.status.sidecar.istio.io/periodSeconds"
+READINESS_FAILURES: Final = "readiness.status.sidecar.istio.io/failureThreshold"
+PROXY_CONFIG: Final = "proxy.istio.io/config"
+MERGE_METRICS: Final = "prometheus.istio.io/merge-metrics"
+
+SCRAPE: Final = "prometheus.io/scrape"
+SCRAPE_PATH: Final = "prometheus.io/path"
+SCRAPE_PORT: Final = "prometheus.io/port"
+
+TLS_MODE: Final = "security.istio.io/tlsMode"
+CANONICAL_NAME: Final = "service.istio.io/canonical-name"
+CANONICAL_REVISION: Final = "service.istio.io/canonical-revision"
+DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
+MIRROR_POD: Final = "kubernetes.io/config.mirror"
+"""On the API server's image of a pod that a kubelet runs by itself: changing it would change nothing."""
+
+POLICY: Final = "extauthz.io/policy"
+"""An annotation: the ConfigMap, of the pod's namespace, with the policy set that its proxy enforces."""
+POLICY_SET: Final = "extauthz.io/policy-set"
+"""A label: `true` on ConfigMaps that carry a policy set, which is checked when they are written."""
+POLICY_VALUES: Final = "extauthz.io/policy-values"
+"""An annotation of such a ConfigMap: the key that says what ${NAME} stands for."""
