@@ -97,7 +97,7 @@ class Stack:
     def logs(self) -> str:
         """The last lines of every container, for messages."""
         return "\n".join(
-            f"--- {each.name}:\n{each.logs(tail=30).decode(errors='replace')}" for each in self.containers()
+            f"--- {each.name}:\n{each.logs(tail=15).decode(errors='replace')}" for each in self.containers()
         )
 
     def wait(self, what: str, condition: Callable[[], _T], seconds: float = 60) -> _T:
@@ -112,9 +112,9 @@ class Stack:
             time.sleep(0.1)
         return value
 
-    def wait_until_healthy(self) -> None:
-        """Every container that has a health check passes it, and those that have ended did so well."""
-        self.wait("healthy", lambda: all(_is_healthy(each) for each in self.containers()))
+    def is_healthy(self, service: str | None = None) -> bool:
+        """Whether every container with a health check passes it, and those that have ended did so well."""
+        return all(_is_healthy(each) for each in self.containers(service))
 
 
 def _is_healthy(container: Any) -> bool:
@@ -134,7 +134,7 @@ def running_stack(
     stack = Stack(client, files, project, environment)
     try:
         stack.compose("up", "--detach", "--no-build", *services)
-        stack.wait_until_healthy()
+        stack.wait("healthy", stack.is_healthy)
         yield stack
     finally:
         stack.compose("down", "--volumes", "--timeout", "2", "--remove-orphans", check=False)
