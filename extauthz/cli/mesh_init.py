@@ -202,11 +202,14 @@ def _clean_up(plan: Plan) -> None:
 
 
 def _initialise(plan: Plan, *, applies: bool, validates: bool) -> None:
+    import signal
+
     from extauthz.mesh.initialise import initialise
     from extauthz.mesh.validation import validate_capture
 
     families = " and ".join(f"IPv{version}" for version in plan.versions)
     if applies:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was done is undone
         changed = initialise(plan)
         typer.echo(f"{families}: {'captured' if changed else 'already captured, nothing changed'}", err=True)
     if validates:

@@ -6,7 +6,6 @@ so that a pod that others have changed since is injected as it is now.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 from collections import Counter
@@ -24,6 +23,7 @@ from extauthz.mesh.pod import (
     annotations_of,
     check_pod,
     containers,
+    copy_json,
     find,
     init_containers,
     labels_of,
@@ -77,7 +77,7 @@ def inject(pod: Pod, settings: InjectorSettings, origin: Origin) -> Pod:
     Raises:
         ConfigurationError: an annotation cannot be meant, or the pod uses a name that the sidecar needs.
     """
-    pod = without_injection(pod)
+    pod = check_pod(without_injection(pod))  # again: what it is restored from is only what the pod says
     wishes = read_wishes(annotations_of(pod), settings)
     own = _take_own_proxy(pod)
     if own is not None:
@@ -101,7 +101,7 @@ def inject(pod: Pod, settings: InjectorSettings, origin: Origin) -> Pod:
 
 def without_injection(pod: Pod) -> Pod:
     """A copy of the pod as it was before it was injected; of one that never was, just a copy."""
-    pod = copy.deepcopy(pod)
+    pod = copy_json(pod)
     found = annotations_of(pod)
     status = parse_own_status(found.get(names.STATUS, ""))
     if not status:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from extauthz.errors import ConfigurationError
 from extauthz.mesh.injection import Outcome, consider
 from extauthz.mesh.injector_settings import InjectorSettings
+from extauthz.mesh.pod import copy_json
 from extauthz.mesh.template import Origin
 
 _TEMPLATES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -49,8 +49,8 @@ def inject_document(
     name = f"{kind} {metadata.get('name') or metadata.get('generateName') or '(without a name)'}"
     owner = None if kind == "Pod" else (kind, str(metadata.get("name")))
     origin = Origin(str(metadata.get("namespace") or namespace), owner=owner)
-    document = copy.deepcopy(document)
-    holder, key = _holder(document, name)
+    copied: dict[str, Any] = copy_json(document)
+    holder, key = _holder(copied, name)
     try:
         outcome = consider(holder[key], settings, origin)
     except ConfigurationError as error:
@@ -58,7 +58,7 @@ def inject_document(
     told(name, outcome)
     if outcome.injected is not None:
         holder[key] = outcome.injected
-    return document if kind != "Pod" else holder[key]
+    return copied if kind != "Pod" else holder[key]
 
 
 def _holder(document: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:

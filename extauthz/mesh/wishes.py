@@ -101,7 +101,7 @@ def read_wishes(annotations: Mapping[str, str], settings: InjectorSettings) -> W
         binds_low_ports=reader.read(names.CAP_NET_BIND_SERVICE, _parse_boolean, False),  # noqa: FBT003 - a default
         readiness=_readiness(reader),
         user_volumes=reader.read(names.USER_VOLUME, _parse_named, {}),
-        user_mounts=reader.read(names.USER_VOLUME_MOUNT, _parse_named, {}),
+        user_mounts=reader.read(names.USER_VOLUME_MOUNT, _parse_mounts, {}),
         proxy_config=json.dumps(config, separators=(",", ":")) if config else None,
         proxy_metadata=metadata,
         policy=reader.read(names.POLICY, _parse_object_name, None),
@@ -231,6 +231,13 @@ def _parse_named(text: str, _: str) -> Mapping[str, Mapping[str, Any]]:
     if not isinstance(value, dict) or not all(isinstance(each, dict) for each in value.values()):
         raise ValueError('expected JSON, as {"name": {...}}')
     return value
+
+
+def _parse_mounts(text: str, where: str) -> Mapping[str, Mapping[str, Any]]:
+    mounts = _parse_named(text, where)
+    if not all(isinstance(each.get("mountPath"), str) for each in mounts.values()):
+        raise ValueError("every mount has a mountPath")
+    return mounts
 
 
 def _parse_proxy_config(text: str, _: str) -> Mapping[str, Any]:

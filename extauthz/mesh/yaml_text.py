@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Final
 
 import yaml
+
+_MAX_NODES: Final = 200_000
 
 
 class _Loader(yaml.SafeLoader):
@@ -40,11 +43,31 @@ class _Dumper(yaml.SafeDumper):
 
 
 def load_documents(text: str) -> list[Any]:
-    """The documents of a file, empty ones left out. Raises yaml.YAMLError."""
+    """The documents of a file, empty ones left out; no part of them is there twice. Raises yaml.YAMLError."""
+    budget = _Budget()
     try:
-        return [each for each in yaml.load_all(text, _Loader) if each is not None]
+        return [_expand(each, budget) for each in yaml.load_all(text, _Loader) if each is not None]
     except RecursionError:
         raise yaml.YAMLError("nested too deeply") from None
+
+
+class _Budget:
+    """What aliases may expand to: a short text can stand for more than any machine holds."""
+
+    left = _MAX_NODES
+
+
+def _expand(value: Any, budget: _Budget) -> Any:
+    budget.left -= 1
+    if budget.left < 0:
+        raise yaml.YAMLError(f"more than {_MAX_NODES} values, aliases expanded")
+    if isinstance(value, dict):
+        return {key: _expand(each, budget) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_expand(each, budget) for each in value]
+    if isinstance(value, str | int | None) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise yaml.YAMLError("a value is none that JSON has")
 
 
 def dump_documents(documents: list[Any]) -> str:

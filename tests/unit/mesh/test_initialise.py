@@ -94,6 +94,19 @@ def test_failure_leaves_everything_as_it_was(pod, kind, failing, command):
     assert (pod.saved(kind), routes(pod)) == before
 
 
+def test_being_ended_half_way_leaves_everything_as_it_was(pod, kind, tmp_path):
+    """A container may be stopped at any moment."""
+    real = shutil.which(f"iptables-{kind}-restore")
+    wrapper = tmp_path / f"iptables-{kind}-restore"
+    wrapper.write_text(f'#!/bin/sh\n{real} "$@"\ncase "$*" in *noflush*) kill -TERM $PPID; sleep 30;; esac\n')
+    wrapper.chmod(0o755)
+    before = pod.saved(kind), routes(pod)
+    path = ["env", f"PATH={tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin"]
+    done = pod.mesh_init(*TPROXY_BOTH, "--force-iptables-binary", kind, wrapper=path)
+    assert done.returncode == 130
+    assert (pod.saved(kind), routes(pod)) == before
+
+
 def test_rules_without_effect_are_a_failure(pod, kind, tmp_path):
     """What the kernel has decides, not what the program says."""
     wrapper = tmp_path / f"iptables-{kind}-restore"

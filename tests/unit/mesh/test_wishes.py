@@ -67,6 +67,7 @@ def test_the_newer_name_of_virtual_interfaces_wins():
         (names.READINESS_INITIAL_DELAY, "1s"),
         (names.USER_VOLUME, "{"),
         (names.USER_VOLUME_MOUNT, '["a"]'),
+        (names.USER_VOLUME_MOUNT, '{"a": {}}'),
         (names.PROXY_CONFIG, "a: b: c"),
         (names.PROXY_CONFIG, "proxyMetadata: {A: 1}"),
         (names.PROXY_CONFIG, "holdApplicationUntilProxyStarts: maybe"),
