@@ -66,7 +66,7 @@ def parse(
 
 def policy_set(text: str, files: Mapping[str, str | bytes] | None = None, **values: str) -> PolicySet:
     """The set of one file."""
-    return parse(text, files, **values).policy_set
+    return parse(text, files, with_lint=False, **values).policy_set
 
 
 def only_route(text: str) -> Route:
@@ -78,7 +78,7 @@ def only_route(text: str) -> Route:
 def errors(text: str, files: Mapping[str, str | bytes] | None = None, **values: str) -> list[tuple[str, str]]:
     """Code and message of everything that is found in a text that is no policy set."""
     try:
-        parse(text, files, **values)
+        parse(text, files, with_lint=False, **values)
     except PolicyError as error:
         return [(diagnostic.code, diagnostic.message) for diagnostic in error.diagnostics]
     raise AssertionError("the text is a policy set")

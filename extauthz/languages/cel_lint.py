@@ -75,6 +75,8 @@ def _faults(node: Expr, bound: Bound, checked: CheckedExpr, fails: Callable[[str
         case "call_expr":
             yield from _arithmetic(node, bound, checked)
             yield from _constant_argument(node, fails)
+        case _:  # no other kind has faults of its own
+            pass
     read = read_of(node, bound)
     if read is not None and read.path[0] in HEADER_MAPS and len(read.path) == 2:
         yield from _header_name(read.path[1])

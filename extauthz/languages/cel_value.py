@@ -35,7 +35,7 @@ def is_safe_text(text: str) -> bool:
     return _NUL_OR_SURROGATE.search(text) is None
 
 
-def plain_text(text: str) -> str:
+def plain_text(text: object) -> str:
     """The text itself.
 
     Raises:

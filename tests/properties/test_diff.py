@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
@@ -84,7 +84,10 @@ def rules(least: int) -> st.SearchStrategy[list[str]]:
     return st.lists(st.sampled_from(RULES), min_size=least, max_size=2, unique=True)
 
 
-ROUTE = st.fixed_dictionaries(
+Spec: TypeAlias = dict[str, Any]
+"""A set or a route, by the parts of its text."""
+
+ROUTE: st.SearchStrategy[Spec] = st.fixed_dictionaries(
     {
         "host": st.sampled_from(HOSTS),
         "path": st.sampled_from(PATHS),
@@ -98,7 +101,7 @@ ROUTE = st.fixed_dictionaries(
         "headers": st.sampled_from(("", 'upstream_headers: {set: {x-roles: "{principal.roles}"}}, ')),
     }
 )
-SET = st.fixed_dictionaries(
+SET: st.SearchStrategy[Spec] = st.fixed_dictionaries(
     {
         "may": st.sampled_from(("all", "none", "{roles: [reader], scopes: [s]}")),
         "proxies": st.sampled_from(("10.0.0.0/8", "10.0.0.0/9, 192.0.2.7/32")),
@@ -114,7 +117,7 @@ KINDS = {"routes": st.lists(ROUTE, min_size=1, max_size=3), "deny": rules(0)}
 
 
 @st.composite
-def two_sets(draw: st.DrawFn) -> tuple[Mapping[str, object], Mapping[str, object]]:
+def two_sets(draw: st.DrawFn) -> tuple[Spec, Spec]:
     """A set, and one that differs in one or two respects."""
     old = draw(SET)
     other = draw(SET)
@@ -132,7 +135,7 @@ def listed(key: str, items: Sequence[str]) -> str:
     return f"{key}: [{', '.join(items)}], " if items else ""
 
 
-def text_of(spec: Mapping[str, object]) -> str:
+def text_of(spec: Mapping[str, Any]) -> str:
     """The set as YAML."""
     text = HEAD % spec + str(spec["roles"])
     for key in ("bindings", "deny"):

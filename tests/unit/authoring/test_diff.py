@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import pytest
 
 from extauthz.authoring import diff
-from extauthz.authoring.diff import Comparison, compare
+from extauthz.authoring.diff import MAX_DECISIONS, Comparison, compare
 from extauthz.authoring.diff_report import place, who
 from tests.policies import HEAD, policy_set
 from tests.suites import SHOP
@@ -11,8 +11,10 @@ from tests.suites import SHOP
 MAPPED = HEAD + "    claims: {roles: roles, groups: groups, scopes: scope}\nroles: {reader: {}, clerk: {}}\n"
 
 
-def comparison(old: str, new: str, files: Mapping[str, str] | None = None, **options: int) -> Comparison:
-    return compare(policy_set(old, files), policy_set(new, files), **options)
+def comparison(
+    old: str, new: str, files: Mapping[str, str] | None = None, max_decisions: int = MAX_DECISIONS
+) -> Comparison:
+    return compare(policy_set(old, files), policy_set(new, files), max_decisions=max_decisions)
 
 
 def found(old: str, new: str) -> list[str]:

@@ -17,8 +17,8 @@ def situations(old: str, new: str, more: str = "") -> list[tuple[str | None, str
     ]
     return [
         (
-            s.pair.old and s.pair.old.name,
-            s.pair.new and s.pair.new.name,
+            s.pair.old.name if s.pair.old else None,
+            s.pair.new.name if s.pair.new else None,
             tuple(s.methods),
             s.request.host + s.request.target,
         )
