@@ -19,6 +19,7 @@ from extauthz.errors import EnvironmentUnfitError, PolicyError
 from extauthz.languages.rego.bundle import read_bundle
 from extauthz.languages.rego.codes import RegoCode
 from extauthz.languages.rego.modules import Module
+from extauthz.languages.rego.regopy_source import doubts
 from extauthz.model.source import Diagnostic, Span
 from extauthz.sources.rego_child import OUT_OF_MEMORY
 
@@ -40,6 +41,9 @@ def plan_with_regopy(modules: Sequence[Module], entry_points: Sequence[str], *, 
     Raises:
         PolicyError: the modules cannot be compiled.
     """
+    doubtful = list(doubts(modules))
+    if doubtful:
+        raise PolicyError(doubtful)
     request = {
         "modules": [[module.path, module.text] for module in modules],
         "query": query,
@@ -146,7 +150,8 @@ def _plan_with_opa(binary: str, modules: Sequence[Module], entry_points: Sequenc
         except OSError as error:
             raise EnvironmentUnfitError(f"{binary} cannot be run: {error.strerror}") from error
         if done.returncode != 0:
-            raise PolicyError(_opa_diagnostics(done.stderr.decode(errors="replace"), names))
+            said = (done.stdout + done.stderr).decode(errors="replace")
+            raise PolicyError(_opa_diagnostics(said, names))
         bundle = read_bundle("bundle.tar.gz", (Path(folder) / "bundle.tar.gz").read_bytes())
     return _with_paths(bundle.plan, names)
 
@@ -162,8 +167,7 @@ def _with_paths(plan: object, names: dict[str, Module]) -> object:
 
 
 _OPA_ERROR = re.compile(
-    r"^(?:error: )?(?:\d+ errors? occurred(?: during loading)?: )?(?P<file>\d+\.rego):(?P<line>\d+): (?P<message>.*)$",
-    re.MULTILINE,
+    r"^(?:.*errors? occurred[^:]*: )?(?P<file>\d+\.rego):(?P<line>\d+): (?P<message>.*)$", re.MULTILINE
 )
 
 

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from extauthz.errors import PolicyError
 from extauthz.languages.rego import UNDEFINED, Module, RegoEvaluationError, Value, load_plan
-from extauthz.languages.rego.builtins import REFUSED
+from extauthz.languages.rego.builtins.table import REFUSED
 from extauthz.languages.rego.value import RegoSet, equal, json_text, parse_json
 from extauthz.sources.rego_planner import opa_planner, plan_with_regopy
 

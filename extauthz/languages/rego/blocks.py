@@ -52,11 +52,17 @@ class BlockWriter(ABC):
         self.frames: list[_Frame] = []
         self.loops: list[_Frame] = []
         self.targeted: set[int] = set()
+        self.needless: set[int] = set()
+        """The `id` of each statement that is not written."""
         self.serial = 0
 
     @abstractmethod
     def statement(self, statement: Statement) -> None:
         """Write one statement."""
+
+    @abstractmethod
+    def local(self, local: int) -> str:
+        """A local where it is read."""
 
     # --- Lines -----------------------------------------------------------------------------------------------------
 
@@ -167,10 +173,13 @@ class BlockWriter(ABC):
 
     def require_defined(self, local: int) -> None:
         """Fail when a local is undefined."""
-        self.require(f"l{local} is not UNDEFINED", f"l{local} is UNDEFINED")
+        text = self.local(local)
+        self.require(f"{text} is not UNDEFINED", f"{text} is UNDEFINED")
 
     def _statements(self, block: Block, at_end: str) -> None:
         for statement in block:
+            if id(statement) in self.needless:
+                continue
             for local in sorted(self.flow.may_be_undefined.get(id(statement), ())):
                 self.require_defined(local)
             self.statement(statement)

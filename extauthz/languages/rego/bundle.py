@@ -6,6 +6,7 @@ what the plan was made from. Signatures are the transport's business.
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 import zlib
@@ -67,12 +68,14 @@ def _refused(path: str, message: str) -> PolicyError:
 def _unpack(content: bytes) -> dict[str, bytes]:
     """The files that matter, by their names without a leading slash."""
     files: dict[str, bytes] = {}
-    left = MAX_UNPACKED_BYTES
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as compressed:
+        unpacked = compressed.read(MAX_UNPACKED_BYTES + 1)
+    if len(unpacked) > MAX_UNPACKED_BYTES:
+        raise ValueError(f"the bundle is larger than {MAX_UNPACKED_BYTES // 1024 // 1024} MiB when unpacked")
+    with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as archive:
         for number, member in enumerate(archive):
-            left -= member.size
-            if left < 0 or number >= MAX_MEMBERS:
-                raise ValueError(f"the bundle is larger than {MAX_UNPACKED_BYTES // 1024 // 1024} MiB when unpacked")
+            if number >= MAX_MEMBERS:
+                raise ValueError(f"the bundle has more than {MAX_MEMBERS} files")
             name = member.name.removeprefix("./").lstrip("/")
             if not member.isreg() or name.rpartition("/")[2] not in {"plan.json", "data.json", ".manifest"}:
                 continue

@@ -57,9 +57,10 @@ class Evaluation:
         self.cache: dict[Any, Any] = {}
         """What built-ins keep for the evaluation, such as random numbers by their seed."""
         self.results: list[Value] = []
-        self.remaining = budget
         self.steps = min(_SLICE, budget)
         """Steps until the next check. Generated code counts it down and calls `check` below zero."""
+        self.remaining = budget - self.steps
+        """Steps after those."""
 
     def check(self) -> None:
         """Look at the limits and open the next slice.
@@ -67,12 +68,13 @@ class Evaluation:
         Raises:
             RegoLimitError: one of them is reached.
         """
-        self.remaining -= max(_SLICE, _SLICE - self.steps)
-        if self.remaining <= 0:
+        self.remaining += self.steps  # the debt of what was taken beyond the slice
+        if self.remaining < 0:
             raise RegoLimitError("the evaluation took more steps than its budget allows")
         if self.deadline is not None and self.clock() >= self.deadline:
             raise RegoLimitError("the evaluation took longer than its deadline allows")
         self.steps = min(_SLICE, self.remaining)
+        self.remaining -= self.steps
 
     def spend(self, steps: int) -> None:
         """Take steps from the budget, for work that a built-in is about to do.

@@ -37,8 +37,10 @@ class Flow:
     """Locals that are asked whether they are defined before anything is written to them."""
 
 
-def analyse(blocks: Iterable[Block], parameters: Iterable[int]) -> Flow:
+def analyse(blocks: Iterable[Block], parameters: Iterable[int], written: Iterable[int] = ()) -> Flow:
     """Follow all paths through the blocks of a function or an entry point.
+
+    `written` are locals that have been written before, to a value or to undefined.
 
     Raises:
         PlanError: a break leaves more blocks than there are, or one that must not be left by a break.
@@ -47,6 +49,8 @@ def analyse(blocks: Iterable[Block], parameters: Iterable[int]) -> Flow:
     state = 0
     for number, parameter in enumerate(parameters):
         state = _written(state, parameter, defined=number != ir.INPUT)
+    for local in written:
+        state = _written(state, local, defined=False)
     for block in blocks:
         after = analysis.block(block, state)
         if after is None:

@@ -50,9 +50,17 @@ def load_modules(modules: Sequence[Module], data: Value, entry_points: Sequence[
         PolicyError: with everything that is wrong, at its place.
     """
     try:
-        return load_plan(planner(modules, entry_points), data)
+        program = load_plan(planner(modules, entry_points), data)
     except PolicyError as error:
         raise PolicyError(_with_lines(error.diagnostics, modules)) from error
+    place = Span(modules[0].path if modules else "<rego>", 1, 1)
+    unknown = [path for path in entry_points if not program.has_rules_at(path)]
+    if unknown:
+        raise PolicyError(
+            Diagnostic(place, RegoCode.UNKNOWN_RULE, f"no module defines data.{path.replace('/', '.')}")
+            for path in unknown
+        )
+    return program
 
 
 def _with_lines(diagnostics: Sequence[Diagnostic], modules: Sequence[Module]) -> list[Diagnostic]:

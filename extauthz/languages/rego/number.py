@@ -59,7 +59,8 @@ def as_integer(number: Number) -> int | None:
     """The number as an integer; None when it has a fraction."""
     if isinstance(number, int):
         return number
-    return int(number) if number == number // 1 else None
+    is_whole = number.is_integer() if isinstance(number, float) else number == number.to_integral_value()
+    return int(number) if is_whole else None
 
 
 def calculate(

@@ -56,7 +56,7 @@ from extauthz.languages.rego.ir import (
     With,
 )
 
-MAX_DEPTH = 300
+MAX_DEPTH = 100
 """How deep blocks may nest; recursion over them stays far from Python's limit."""
 
 DYNAMIC_CALL_LEVELS = 3
@@ -80,9 +80,11 @@ class _Reader:
     document: Mapping[str, Any]
     strings: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    compiler: str = "opa"
     depth: int = 0
 
     def plan(self) -> Plan:
+        self.compiler = _text(self.document.get("compiler", "opa"), "compiler")
         static = _mapping(self.document.get("static"), "static")
         self.strings = [_text(s.get("value"), "a string") for s in _mappings(static.get("strings"), "static.strings")]
         self.files = [_text(s.get("value"), "a file") for s in _mappings(static.get("files"), "static.files")]
@@ -91,7 +93,7 @@ class _Reader:
         return Plan(
             entry_points=tuple(EntryPoint(_text(p.get("name"), "a plan's name"), self._blocks(p)) for p in plans),
             functions=tuple(map(self._function, functions)),
-            compiler=_text(self.document.get("compiler", "opa"), "compiler"),
+            compiler=self.compiler,
         )
 
     def _function(self, document: Mapping[str, Any]) -> Function:
@@ -128,10 +130,12 @@ class _Reader:
     def _place(self, fields: Mapping[str, Any]) -> Place:
         file, line, column = fields.get("file"), fields.get("row"), fields.get("col")
         known = isinstance(file, int) and 0 <= file < len(self.files)
+        # regopy counts from 0.
+        offset = 1 if self.compiler == "regopy" else 0
         return Place(
             self.files[file] if known and isinstance(file, int) else "",
-            line if isinstance(line, int) else 0,
-            column if isinstance(column, int) else 0,
+            line + offset if isinstance(line, int) else 0,
+            column + offset if isinstance(column, int) else 0,
         )
 
     def operand(self, document: object) -> Operand:

@@ -9,13 +9,14 @@ from typing import Any, TypeAlias
 
 from extauthz.errors import PolicyError
 from extauthz.languages.rego import evaluation as runtime
-from extauthz.languages.rego.builtins import BUILTINS
+from extauthz.languages.rego.builtins.table import BUILTINS
 from extauthz.languages.rego.codes import RegoCode
 from extauthz.languages.rego.evaluation import DEFAULT_BUDGET, UNSET, DynamicRule, Evaluation
 from extauthz.languages.rego.failure import BuiltinError, RegoEvaluationError, RegoLimitError
-from extauthz.languages.rego.ir import Place, Plan, PlanError
+from extauthz.languages.rego.functions import Module
+from extauthz.languages.rego.ir import Place, PlanError
 from extauthz.languages.rego.plan import parse_plan
-from extauthz.languages.rego.statements import FunctionWriter, Names
+from extauthz.languages.rego.statements import Names
 from extauthz.languages.rego.value import UNDEFINED, RegoSet, Value, equal, key_of, object_key, to_json
 from extauthz.languages.rego.verify import VerifiedPlan, diagnostic, rule_name, verify
 
@@ -93,6 +94,10 @@ class RegoProgram:
     def defines(self, path: str) -> bool:
         """Whether a document such as `shop/reports/allow` can be evaluated."""
         return path in self._entry_points or path in self._rules
+
+    def has_rules_at(self, path: str) -> bool:
+        """Whether there is a rule at, above or below a path such as `shop/reports`."""
+        return any(f"{rule}/".startswith(f"{path}/") or path.startswith(f"{rule}/") for rule in self._rules)
 
     def evaluate(
         self,
@@ -183,7 +188,11 @@ def load_plan(document: object, data: Value) -> RegoProgram:
         plan = parse_plan(document)
     except (PlanError, RecursionError) as error:
         raise PolicyError([diagnostic(Place("", 0, 0), RegoCode.NOT_A_PLAN, f"not a plan: {error}")]) from error
-    return compile_plan(verify(plan), data)
+    try:
+        return compile_plan(verify(plan), data)
+    except RecursionError as error:
+        message = "the policy's expressions are nested too deeply"
+        raise PolicyError([diagnostic(Place("", 0, 0), RegoCode.NOT_PLANNED, message)]) from error
 
 
 def compile_plan(verified: VerifiedPlan, data: Value) -> RegoProgram:
@@ -193,17 +202,15 @@ def compile_plan(verified: VerifiedPlan, data: Value) -> RegoProgram:
         PolicyError: the policy is beyond what Python can express.
     """
     plan = verified.plan
-    names = Names(
-        functions={function.name: number for number, function in enumerate(plan.functions)},
-        parameters={function.name: len(function.parameters) for function in plan.functions},
-    )
-    source = _generate(verified, names)
+    module = _generate(verified)
+    source = "\n".join(module.lines)
     rules: dict[tuple[str, ...], DynamicRule] = {}
-    namespace: dict[str, Any] = {**_RUNTIME, **names.constants, "DYNAMIC": rules}
+    namespace: dict[str, Any] = {**_RUNTIME, **module.names.constants, "DYNAMIC": rules}
     exec(compile(source, "<rego>", "exec"), namespace)  # noqa: S102 - our own code, from a verified plan
-    for function in plan.functions:
+    for index, units in module.indexes:
+        index.bind([namespace[unit] for unit in units])
+    for number, function in enumerate(plan.functions):
         if len(function.parameters) == 2:
-            number = names.functions[function.name]
             rules[function.path] = (number, namespace[f"f{number}"])
     return RegoProgram(
         source=source,
@@ -214,19 +221,23 @@ def compile_plan(verified: VerifiedPlan, data: Value) -> RegoProgram:
     )
 
 
-def _generate(verified: VerifiedPlan, names: Names) -> str:
-    plan: Plan = verified.plan
-    lines: list[str] = []
+def _generate(verified: VerifiedPlan) -> Module:
+    plan = verified.plan
+    names = Names(
+        functions={function.name: number for number, function in enumerate(plan.functions)},
+        parameters={function.name: len(function.parameters) for function in plan.functions},
+    )
+    module = Module(names)
     for function, flow in zip(plan.functions, verified.function_flows, strict=True):
         try:
-            FunctionWriter(names, flow, lines).function(function)
+            module.function(function, flow)
         except PlanError as error:
             message = f"{rule_name(function.name)}: {error}"
             raise PolicyError([diagnostic(function.place, RegoCode.NOT_PLANNED, message)]) from error
     for number, (entry, flow) in enumerate(zip(plan.entry_points, verified.entry_point_flows, strict=True)):
         try:
-            FunctionWriter(names, flow, lines).entry_point(entry, f"p{number}")
+            module.entry_point(entry, flow, f"p{number}")
         except PlanError as error:
             message = f"{entry.name}: {error}"
             raise PolicyError([diagnostic(Place("", 0, 0), RegoCode.NOT_PLANNED, message)]) from error
-    return "\n".join(lines)
+    return module

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 from extauthz.errors import PolicyError
 from extauthz.languages.rego import ir
-from extauthz.languages.rego.builtins import BUILTINS, REFUSED
+from extauthz.languages.rego.builtins.table import BUILTINS, REFUSED
 from extauthz.languages.rego.codes import RegoCode
 from extauthz.languages.rego.flow import Flow, analyse
 from extauthz.languages.rego.ir import Block, Constant, Place, Plan, PlanError
-from extauthz.languages.rego.regopy_plan import COMPILER, corrected
+from extauthz.languages.rego.regopy_plan import COMPILER, CorrectionError, corrected
 from extauthz.languages.rego.shape import all_statements
 from extauthz.model.source import Diagnostic, Span
 
@@ -37,7 +37,12 @@ def verify(plan: Plan) -> VerifiedPlan:
     """
     findings: list[Diagnostic] = []
     is_lax = plan.compiler == COMPILER
-    plan = corrected(plan) if is_lax else plan
+    if is_lax:
+        try:
+            plan = corrected(plan)
+        except PlanError as error:
+            place = error.place if isinstance(error, CorrectionError) else Place("", 0, 0)
+            raise PolicyError([diagnostic(place, RegoCode.NOT_PLANNED, str(error))]) from error
     functions = {function.name: function for function in plan.functions}
     findings += _duplicates(plan)
     for name, blocks in _all_blocks(plan):
@@ -148,9 +153,7 @@ def _shadows(function: ir.Function, flow: Flow) -> Iterator[Diagnostic]:
     for place in {use.place if use.place.line else function.place for use in flow.redefined}:
         message = f"{rule_name(function.name)}: a variable is declared again in an inner scope"
         hint = "give the inner variable another name, or compile with OPA"
-        yield diagnostic(
-            place, RegoCode.NOT_PLANNED, message, "give the inner variable another name, or compile with OPA"
-        )
+        yield diagnostic(place, RegoCode.NOT_PLANNED, message, hint)
 
 
 # --- Recursion -----------------------------------------------------------------------------------------------------

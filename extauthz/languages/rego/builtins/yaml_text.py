@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -38,7 +39,9 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-_NUMBER = re.compile(r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?|\.[0-9]+)")
+_NUMBER = re.compile(
+    r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)|[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?|\.[0-9]+)"
+)
 for _tag, _pattern, _first in (
     ("null", re.compile(r"~|null|Null|NULL|"), [*"~nN", ""]),
     ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), "tTfF"),
@@ -63,7 +66,21 @@ def _construct_number(loader: _Loader, node: yaml.ScalarNode) -> Value:
         raise yaml.YAMLError(str(error)) from error
 
 
+def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> Iterator[dict[str, Value]]:
+    """Keys become texts, as in JSON, before Python could take `1` and `true` for one."""
+    members: dict[str, Value] = {}
+    yield members
+    loader.flatten_mapping(node)
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        name = key if type(key) is str else json_text(key)
+        if name in members:
+            raise yaml.YAMLError("a key is given twice")
+        members[name] = loader.construct_object(value_node, deep=True)
+
+
 _Loader.add_constructor("tag:yaml.org,2002:float", _construct_number)
+_Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -88,12 +105,12 @@ def _load(source: str) -> Value:
 
 
 def _plain(value: Any, left: list[int]) -> Value:
-    """The value with texts for keys, as in JSON, aliases written out; `left` counts down what may come."""
+    """The value with aliases written out; `left` counts down what may come."""
     left[0] -= 1
     if left[0] < 0:
         raise yaml.YAMLError("aliases stand for too much")
     if type(value) is dict:
-        return {key if type(key) is str else json_text(key): _plain(member, left) for key, member in value.items()}
+        return {key: _plain(member, left) for key, member in value.items()}
     if type(value) is list:
         return [_plain(member, left) for member in value]
     return value

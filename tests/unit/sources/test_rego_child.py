@@ -1,0 +1,42 @@
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from extauthz.sources import rego_child
+from extauthz.sources.rego_child import OUT_OF_MEMORY
+
+
+def request(text, **options):
+    limits = {"memory": 1 << 30, "seconds": 10, **options}
+    return {"modules": [["m.rego", text]], "query": None, "entry_points": ["a/r"], **limits}
+
+
+def run(message: dict[str, Any]) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-I", rego_child.__file__]
+    return subprocess.run(command, input=json.dumps(message).encode(), capture_output=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("literal", "want"),
+    [(r'"\"quoted\""', '"quoted"'), (r'"a\nb"', "a\nb"), ("`raw\\d`", "raw\\d"), ('"\u00e9"', "\u00e9"), ('""', "")],
+)
+def test_strings_are_what_they_mean(literal, want):
+    """The compiler leaves them as written, some in quotes; here they are read."""
+    for text in (f"package a\nr := {literal}", f"package a\nr if input.x == {literal}"):
+        plan = json.loads(run(request(text)).stdout)["plan"]
+        assert want in [string["value"] for string in plan["static"]["strings"]]
+
+
+def test_the_process_speaks_json_alone():
+    """Whatever the compiler prints goes elsewhere; what it refuses is told."""
+    assert set(json.loads(run(request("package a\nr := {")).stdout)) == {"error"}
+    assert json.loads(run(request("package a\nr := 1")).stdout)["plan"]["compiler"] == "regopy"
+
+
+def test_memory_is_watched():
+    """A process beyond its limit ends with a status of its own."""
+    text = "package a\n" + "\n".join(f'r if input.x{i} == "{i}"' for i in range(3_000))
+    assert run(request(text, memory=1 << 20)).returncode == OUT_OF_MEMORY
