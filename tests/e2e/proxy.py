@@ -17,6 +17,18 @@ class Proxy:
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> int | None:
         """The status of a GET on a connection of its own, or None when no answer came."""
+        try:
+            return self.fetch(path, headers)[0]
+        except (OSError, http.client.HTTPException):
+            return None
+
+    def fetch(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+        """Status and body of a GET on a connection of its own.
+
+        Raises:
+            OSError: nobody answers, or not over TLS as it should be.
+            HTTPException: what answers is not HTTP.
+        """
         connection = (
             http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
             if self.context is None
@@ -24,8 +36,7 @@ class Proxy:
         )
         try:
             connection.request("GET", path, headers=dict(headers or {}))
-            return connection.getresponse().status
-        except (OSError, http.client.HTTPException):
-            return None
+            response = connection.getresponse()
+            return response.status, response.read()
         finally:
             connection.close()
