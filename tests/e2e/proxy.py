@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import http.client
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+UNAVAILABLE = 503
+"""How Envoy answers, as configured, what nobody could decide."""
+
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,15 @@ class Proxy:
             return self.fetch(path, headers)[0]
         except (OSError, http.client.HTTPException):
             return None
+
+    def decided(self, path: str, headers: Mapping[str, str] | None = None) -> int | None:
+        """As `get`, asked again while nobody could decide: on a busy machine time may run out."""
+        for _ in range(_ATTEMPTS - 1):
+            status = self.get(path, headers)
+            if status != UNAVAILABLE:
+                return status
+            time.sleep(0.2)
+        return self.get(path, headers)
 
     def fetch(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
         """Status and body of a GET on a connection of its own.

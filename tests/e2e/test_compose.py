@@ -45,7 +45,7 @@ def test_the_table_can_be_sent_from_this_machine(stack, authority):
 
 def test_both_replicas_decide(stack, proxy):
     """Envoy balances over every address of the name; each decision is in the log of the replica that made it."""
-    assert {proxy.get("/items") for _ in range(20)} == {200}
+    assert {proxy.decided("/items") for _ in range(20)} == {200}
 
     def decided():
         return all('"items"' in each.logs().decode() for each in stack.containers("extauthz"))
@@ -56,7 +56,7 @@ def test_both_replicas_decide(stack, proxy):
 def test_the_access_log_names_the_decision(stack, proxy):
     """Envoy's own log says why, from the metadata of the decision."""
     agent = {"user-agent": "access-log-test"}
-    assert proxy.get("/items", agent) == 200
+    assert proxy.decided("/items", agent) == 200
 
     def line():
         return [each for each in stack.json_lines("envoy") if each.get("user_agent") == agent["user-agent"]]
@@ -67,7 +67,7 @@ def test_the_access_log_names_the_decision(stack, proxy):
 
 def test_clients_are_served_over_tls_alone(stack, proxy):
     """Clear text gets no answer, and no authority but the stack's own vouches for the certificate."""
-    assert proxy.get("/healthz") == 200
+    assert proxy.decided("/healthz") == 200
     assert Proxy(proxy.port).get("/healthz") is None
     assert Proxy(proxy.port, ssl.create_default_context()).get("/healthz") is None
 

@@ -3,7 +3,10 @@ import dataclasses
 import shlex
 import socket
 import subprocess
+import threading
 import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -123,6 +126,41 @@ def test_a_proxy_that_starts_late_is_waited_for(nobody):
 
     (outcome,) = asyncio.run(late())
     assert outcome.differences == ()
+
+
+class Hesitant(BaseHTTPRequestHandler):
+    """Cannot decide the first two times that it is asked about `/slow`, and never about `/never`."""
+
+    asked: Counter[str]
+
+    def do_GET(self):
+        self.asked[self.path] += 1
+        decides = self.path == "/healthz" or (self.path == "/slow" and self.asked["/slow"] > 2)
+        self.send_response(200 if decides else 503)
+        self.end_headers()
+        self.wfile.write(b'{"headers": {}}')
+
+    def log_message(self, *args):
+        pass
+
+
+def test_what_could_not_be_decided_is_asked_again():
+    """A few times: a proxy that never decides is a difference."""
+    asked: Counter[str] = Counter()
+    with HTTPServer(("127.0.0.1", 0), type("Handler", (Hesitant,), {"asked": asked})) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            proxy = parse_server(f"http://127.0.0.1:{server.server_port}")
+            requests = [
+                DemoRequest("GET", path, None, Expected("200", None)) for path in ("/healthz", "/slow", "/never")
+            ]
+            outcomes = send_against(proxy, proxy, requests, clock=NOW, start_seconds=5)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert [outcome.actual.status for outcome in outcomes] == ["200", "200", "503"]
+    assert (asked["/slow"], asked["/never"]) == (3, 5)
 
 
 def test_what_fails_inside_comes_out_as_it_is(tmp_path, monkeypatch):
