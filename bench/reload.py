@@ -37,6 +37,8 @@ _FILLERS: Final = 200
 """Routes beside the one that is asked for: a change takes some time to load."""
 _BATCH: Final = 2_000
 """Requests that h2load sends in one go, until there were enough of them and all changes are made."""
+_DEADLINE_MS: Final = 5_000
+"""Of a decision; Envoy waits twice as long. What is asked is who decided, and a busy machine must not answer for it."""
 _LOAD_SECONDS: Final = 120.0
 _CHANGE_SECONDS: Final = 30.0
 _LOG_SECONDS: Final = 10.0
@@ -83,7 +85,8 @@ def reload_under_load(directory: Path, *, changes: int, requests: int, workers: 
     policy = directory / "reloaded"
     policy.mkdir()
     _write(policy, 0)
-    with authorizer(policy, _TRANSPORT, directory, Placement(None, None), workers=workers) as server:
+    settings = {"EXTAUTHZ_DEADLINE_MS": str(_DEADLINE_MS)}
+    with authorizer(policy, _TRANSPORT, directory, Placement(None, None), workers=workers, settings=settings) as server:
         changer = _Changer(policy, directory / f"{policy.name}-{_TRANSPORT}.stderr", server.pid, changes)
         access_log = directory / "access.log"
         with EmbeddedEnvoy(_bootstrap(policy, server.address, access_log), directory) as envoy:
@@ -176,7 +179,9 @@ def _bootstrap(policy: Path, authorizer_address: str, access_log: Path) -> dict[
     fields = connection_manager_fields(access_log=str(access_log), log_fields=log_fields)
     # Few streams a connection make several connections, of which each worker gets some.
     routes = [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]
-    front = listener("front", TcpAddress("127.0.0.1", 0), check_filters(policy_set), fields, routes=routes)
+    filters: list[Any] = check_filters(policy_set)
+    filters[-1]["typed_config"]["grpc_service"]["timeout"] = f"{2 * _DEADLINE_MS / 1000}s"
+    front = listener("front", TcpAddress("127.0.0.1", 0), filters, fields, routes=routes)
     clusters = [cluster(AUTHORIZER_CLUSTER, parse_address(authorizer_address), http2={"max_concurrent_streams": 4})]
     return {"static_resources": {"clusters": clusters, "listeners": [front]}}
 

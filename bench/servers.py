@@ -78,31 +78,42 @@ class RunningServer:
 @contextmanager
 def empty_server(directory: Path, placement: Placement) -> Iterator[RunningServer]:
     """What the transport alone costs."""
-    with _running("empty", [sys.executable, "-m", "bench.empty"], directory, placement) as (pid, ready):
+    with _running("empty", [sys.executable, "-m", "bench.empty"], directory, placement, {}) as (pid, ready):
         yield RunningServer(pid, ready["address"], None)
 
 
 @contextmanager
 def authorizer(
-    policy: Path, transport: str, directory: Path, placement: Placement, *, workers: int = 1
+    policy: Path,
+    transport: str,
+    directory: Path,
+    placement: Placement,
+    *,
+    workers: int = 1,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[RunningServer]:
-    """`extauthz serve`, with a decision log in a file, and metrics, which are always on."""
+    """`extauthz serve`, with a decision log in a file, and metrics, which are always on.
+
+    Args:
+        settings: further ones, by their EXTAUTHZ_ variables.
+    """
     name = f"{policy.name}-{transport}"
     log = directory / f"{name}.decisions"
     command = [sys.executable, "-m", "extauthz", "serve", str(policy), "--decision-log", str(log)]
     command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--transport", transport]
     command += ["--workers", str(workers)]
-    with _running(name, command, directory, placement) as (pid, ready):
+    with _running(name, command, directory, placement, settings or {}) as (pid, ready):
         yield RunningServer(pid, ready["address"], Telemetry(ready["admin"], log))
 
 
 @contextmanager
 def _running(
-    name: str, command: list[str], directory: Path, placement: Placement
+    name: str, command: list[str], directory: Path, placement: Placement, settings: Mapping[str, str]
 ) -> Iterator[tuple[int, re.Match[str]]]:
     """The process that a command starts, once its standard error says that it is ready; ended with the block."""
     stderr = directory / f"{name}.stderr"
     environment = {variable: value for variable, value in os.environ.items() if not variable.startswith("EXTAUTHZ_")}
+    environment |= settings
     with stderr.open("wb") as stream, running_on(placement.server):
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=stream, env=environment)
     try:
