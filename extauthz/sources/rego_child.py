@@ -68,7 +68,8 @@ def main() -> None:
     output = os.dup(1)
     os.dup2(2, 1)
     threading.Thread(target=_watch_memory, args=(request["memory"],), daemon=True).start()
-    resource.setrlimit(resource.RLIMIT_CPU, (request["seconds"], request["seconds"]))
+    # The soft limit ends it with SIGXCPU, which tells that it was the time; at the hard one it would be SIGKILL.
+    resource.setrlimit(resource.RLIMIT_CPU, (request["seconds"], request["seconds"] + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with os.fdopen(output, "w", encoding="utf-8") as stream:
         json.dump(answer(request), stream)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -61,7 +62,9 @@ def plan_with_regopy(modules: Sequence[Module], entry_points: Sequence[str], *, 
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise _not_planned(modules, f"compiling takes more than {MAX_SECONDS} s") from None
+        raise _takes_too_long(modules) from None
+    if done.returncode == -signal.SIGXCPU:
+        raise _takes_too_long(modules)
     if done.returncode == OUT_OF_MEMORY:
         raise _not_planned(modules, f"compiling takes more than {MAX_MEMORY_BYTES // 1024**2} MiB of memory")
     if done.returncode != 0:
@@ -71,6 +74,10 @@ def plan_with_regopy(modules: Sequence[Module], entry_points: Sequence[str], *, 
         raise PolicyError(_regopy_diagnostics(answer["error"], modules))
     plan: object = answer["plan"]
     return plan
+
+
+def _takes_too_long(modules: Sequence[Module]) -> PolicyError:
+    return _not_planned(modules, f"compiling takes more than {MAX_SECONDS} s")
 
 
 def _not_planned(modules: Sequence[Module], message: str) -> PolicyError:

@@ -54,7 +54,7 @@ def test_time_and_memory_are_limited(monkeypatch):
     )
     monkeypatch.setattr(rego_planner, "MAX_SECONDS", 1)
     started = time.monotonic()
-    assert "1 s" in messages(many) or "failed" in messages(many)
+    assert "compiling takes more than 1 s" in messages(many)
     assert time.monotonic() - started < 10
     monkeypatch.setattr(rego_planner, "MAX_SECONDS", 60)
     monkeypatch.setattr(rego_planner, "MAX_MEMORY_BYTES", 40 * 1024**2)
