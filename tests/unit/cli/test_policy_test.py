@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -116,6 +117,18 @@ def test_watch_runs_again_when_a_file_changes():
 
 
 def _until(lines, file: str, text: str, wanted: str) -> None:
-    """Write the file, until the watch has seen it."""
-    Path(file).write_text(text)
-    assert next(line for line in lines if wanted in line)
+    """Write the file again and again, until the watch has seen it: it may not be watching yet at the first time."""
+    seen = threading.Event()
+
+    def write() -> None:
+        while not seen.is_set():
+            Path(file).write_text(text)
+            seen.wait(1)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert next(line for line in lines if wanted in line)
+    finally:
+        seen.set()
+        writer.join()
