@@ -14,8 +14,9 @@ from extauthz.languages.rego.codes import RegoCode
 from extauthz.languages.rego.evaluation import DEFAULT_BUDGET, UNSET, DynamicRule, Evaluation
 from extauthz.languages.rego.failure import BuiltinError, RegoEvaluationError, RegoLimitError
 from extauthz.languages.rego.functions import Module
-from extauthz.languages.rego.ir import Place, PlanError
+from extauthz.languages.rego.ir import Place, Plan, PlanError
 from extauthz.languages.rego.plan import parse_plan
+from extauthz.languages.rego.reads import InputPath, input_reads
 from extauthz.languages.rego.statements import Names
 from extauthz.languages.rego.value import UNDEFINED, RegoSet, Value, equal, key_of, object_key, to_json
 from extauthz.languages.rego.verify import VerifiedPlan, diagnostic, rule_name, verify
@@ -69,14 +70,16 @@ class RegoProgram:
         self,
         *,
         source: str,
-        functions: int,
+        plan: Plan,
         entry_points: Mapping[str, _EntryPoint],
         rules: Mapping[tuple[str, ...], DynamicRule],
         data: Value,
     ) -> None:
         self.source = source
         """The generated Python, for those who look for what went wrong."""
-        self._functions = functions
+        self.plan = plan
+        """What it was made from, verified."""
+        self._functions = len(plan.functions)
         self._entry_points = entry_points
         self._rules = {"/".join(path[1:]): rule for path, rule in rules.items() if path and path[0] == "g0"}
         self._data = data
@@ -98,6 +101,10 @@ class RegoProgram:
     def has_rules_at(self, path: str) -> bool:
         """Whether there is a rule at, above or below a path such as `shop/reports`."""
         return any(f"{rule}/".startswith(f"{path}/") or path.startswith(f"{rule}/") for rule in self._rules)
+
+    def input_reads(self, path: str) -> frozenset[InputPath]:
+        """All of the input that a document for which `defines` holds can depend on; see `reads.input_reads`."""
+        return input_reads(self.plan, path)
 
     def evaluate(
         self,
@@ -214,7 +221,7 @@ def compile_plan(verified: VerifiedPlan, data: Value) -> RegoProgram:
             rules[function.path] = (number, namespace[f"f{number}"])
     return RegoProgram(
         source=source,
-        functions=len(plan.functions),
+        plan=plan,
         entry_points={entry.name: namespace[f"p{n}"] for n, entry in enumerate(plan.entry_points)},
         rules=rules,
         data=data,
