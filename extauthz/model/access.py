@@ -109,6 +109,15 @@ class RoleHolding:
     errored: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When a decision must be there, for conditions that could take longer."""
+
+    at: float
+    """Seconds, as `clock` counts them."""
+    clock: Callable[[], float]
+
+
 class Facts:
     """All that a rule may read about one request, and a place to keep what was derived from it.
 
@@ -116,7 +125,18 @@ class Facts:
     each under its own key.
     """
 
-    __slots__ = ("_roles", "host", "memo", "now", "path", "path_variables", "principal", "request", "resolve_roles")
+    __slots__ = (
+        "_roles",
+        "deadline",
+        "host",
+        "memo",
+        "now",
+        "path",
+        "path_variables",
+        "principal",
+        "request",
+        "resolve_roles",
+    )
 
     def __init__(
         self,
@@ -128,6 +148,7 @@ class Facts:
         principal: Principal,
         now: float,
         resolve_roles: Callable[[Facts], RoleHolding],
+        deadline: Deadline | None = None,
     ) -> None:
         self.request = request
         self.host = host
@@ -139,6 +160,8 @@ class Facts:
         self.now = now
         """Seconds since the epoch."""
         self.resolve_roles = resolve_roles
+        self.deadline = deadline
+        """None: nobody waits."""
         self.memo: dict[str, object] = {}
         self._roles: RoleHolding | None = None
 
