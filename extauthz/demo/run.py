@@ -150,7 +150,7 @@ async def running_demo(directory: Path, clock: Callable[[], float], mode: Mode =
         settings = Settings(
             paths=(policy,), values=str(values), listen=(_ANY_PORT,), admin=_ANY_PORT, log_level="warning"
         )
-        async with _service(settings) as service, echo_upstream() as upstream:
+        async with Service(settings) as service, echo_upstream() as upstream:
             access_log = directory / "access.log"
             bootstrap = front_proxy(
                 policy_set,
@@ -168,22 +168,6 @@ async def running_demo(directory: Path, clock: Callable[[], float], mode: Mode =
                 yield Demo(client, issuer, access_log, decisions_seen=mode is Mode.CHECK)
             finally:
                 await asyncio.to_thread(envoy.stop)
-
-
-@asynccontextmanager
-async def _service(settings: Settings) -> AsyncIterator[Service]:
-    """The service; what the block raises comes out as it is, not in the group that the service's tasks would make."""
-    failure: Exception | None = None
-    try:
-        async with Service(settings) as service:
-            try:
-                yield service
-            except Exception as error:  # noqa: BLE001 - raised below, when the service has ended
-                failure = error
-    except ExceptionGroup as group:
-        raise EnvironmentUnfitError(f"the service failed: {group.exceptions[0]!r}") from group
-    if failure is not None:
-        raise failure
 
 
 def _tcp(envoy: EmbeddedEnvoy) -> TcpAddress:

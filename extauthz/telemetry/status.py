@@ -1,4 +1,4 @@
-"""The state of the service, as probes, metrics and the policy endpoint report it. Plain values, one writer (app.py)."""
+"""The state of the service, as probes, metrics and the policy endpoint report it. Plain values; the app writes them."""
 
 from __future__ import annotations
 

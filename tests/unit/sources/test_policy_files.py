@@ -270,6 +270,24 @@ def test_keys_that_verify_nothing_are_policy_errors(folder):
     assert diagnostic.source_line == "  corp:"
 
 
+def test_all_providers_whose_keys_cannot_be_used_are_told_at_once(folder):
+    """Each at its own place, and those that are sound are not named."""
+    providers = "".join(
+        f"  {name}: {{issuer: 'https://{name}', audiences: [x], algorithms: [{algorithm}], "
+        f"jwks: {{file: keys/jwks.json}}, may_assert: all}}\n"
+        for name, algorithm in [("sound", "RS256"), ("first", "ES256"), ("second", "PS256")]
+    )
+    text = f"version: 1\nname: shop\nproviders:\n{providers}routes: [{{name: a, path: /a, public: true}}]\n"
+    write("policies/main.yaml", text)
+    write("policies/keys/jwks.json", json.dumps({"keys": [{**JWKS["keys"][0], "alg": "RS256"}]}))
+    with pytest.raises(PolicyError) as raised:
+        load(["policies"])
+    assert [(str(each.span), each.path) for each in raised.value.diagnostics] == [
+        ("policies/main.yaml:5:3", "providers.first"),
+        ("policies/main.yaml:6:3", "providers.second"),
+    ]
+
+
 def test_missing_reference_is_remembered(folder):
     """What could not be read is part of the state: the digest changes when the file appears."""
     write("policies/main.yaml", KEYED + POLICY.format(name="shop").removeprefix("version: 1\n"))

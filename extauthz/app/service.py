@@ -1,0 +1,290 @@
+"""The service: its parts, connected, in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
+from types import TracebackType
+from typing import Final, Self
+
+from extauthz.admin.application import build_admin
+from extauthz.app.certificate import Certificate
+from extauthz.app.decision_log import decision_log_form, open_collector, open_decision_log
+from extauthz.app.key_sets import FetchedKeySets
+from extauthz.app.listening import credential_files, open_sockets, open_transport
+from extauthz.errors import EnvironmentUnfitError, ExtAuthzError
+from extauthz.lowering.address import Address, TcpAddress
+from extauthz.model.policy import PolicySet
+from extauthz.server.call import UnaryMethod
+from extauthz.server.check_method import CHECK_PATH, CheckLimits
+from extauthz.server.decider import Decider, DeciderSettings
+from extauthz.server.health import Health
+from extauthz.server.http_server import HttpServer, private_config
+from extauthz.server.messages import Start
+from extauthz.server.sockets import ListeningSocket, listen_all
+from extauthz.server.supervisor import Deployment, Supervisor
+from extauthz.server.transport import Transport
+from extauthz.server.worker_process import Support
+from extauthz.settings import Settings, Unavailable, is_private
+from extauthz.sources.policy_files import LoadedSet, load
+from extauthz.sources.watch import PolicyWatcher
+from extauthz.telemetry.failures import FailureReporter
+from extauthz.telemetry.logging import LogFormat, Logger, LogLevel, build_logger
+from extauthz.telemetry.metrics import ServiceMetrics
+from extauthz.telemetry.status import FailedLoad, KeySetStatus, ServedPolicy, ServiceStatus
+from extauthz.telemetry.tally import Tally
+from extauthz.telemetry.tracing import open_tracer, report_trouble
+from extauthz.tls import Credentials
+
+_MAX_DECIDE_BYTES: Final = 8 * 1024 * 1024
+
+
+class Service:
+    """The whole service in one event loop: `async with Service(settings) as service: ...`.
+
+    Entering it loads the policy and listens; leaving it drains.
+
+    Raises:
+        PolicyError: the policy set must not be served.
+        ConfigurationError: a setting or file must be changed.
+        EnvironmentUnfitError: an address cannot be listened at, a file not be written; or a part failed later, which
+            the log tells.
+    """
+
+    def __init__(self, settings: Settings, *, logger: Logger | None = None) -> None:
+        self._settings = settings
+        self._logger = logger or build_logger(
+            sys.stderr, log_format=LogFormat(settings.log_format), level=LogLevel(settings.log_level)
+        )
+        self._status = ServiceStatus(read_key_sets=self._read_key_sets)
+        self._metrics = ServiceMetrics(
+            self._status, clock=time.time, tally=self._read_tally, refresh=self._refresh_tally
+        )
+        self._supervisor: Supervisor | None = None
+        """Where worker processes answer."""
+        self._running: AbstractAsyncContextManager[None] | None = None
+        self.addresses: tuple[Address, ...] = ()
+        """Where calls are answered; port 0 has become what the system chose."""
+        self.admin_address: Address = settings.admin
+
+    async def __aenter__(self) -> Self:
+        self._running = self._run()
+        await self._running.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._running is not None:
+            await self._running.__aexit__(kind, error, traceback)
+
+    @property
+    def policy_set(self) -> PolicySet:
+        """The set in force."""
+        if self._status.policy is None:
+            raise RuntimeError("the service has not been started")
+        return self._status.policy.policy_set
+
+    def reload(self) -> None:
+        """Load the policy files as they are now, even if files went missing."""
+        self._watcher.reload()
+
+    def report_not_ready(self) -> None:
+        """From now on probes and health checks say that no new requests should be sent; they are still answered."""
+        self._status.is_draining = True
+        if self._supervisor is not None:
+            self._supervisor.report_not_ready()
+
+    # --- Running ---------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _run(self) -> AsyncIterator[None]:
+        settings = self._settings
+        loaded = load(settings.paths, values_file=settings.values)
+        self._keys = FetchedKeySets(self._logger, state=settings.state, on_change=self._announce_keys)
+        self._decider = self._build_decider()
+        await self._deploy(loaded)
+        self._watcher = PolicyWatcher(
+            settings.paths,
+            loaded=loaded,
+            on_loaded=self._deploy,
+            on_failed=self._on_load_failed,
+            values_file=settings.values,
+        )
+        async with AsyncExitStack() as stack:
+            (admin_socket,) = listen_all([settings.admin])
+            stack.callback(admin_socket.close)
+            self.admin_address = admin_socket.address
+            if settings.traces == "otlp":
+                # Here as well where workers trace: what is wrong with it is told before any of them starts.
+                tracer = open_tracer(clock=time.time, on_trouble=partial(report_trouble, self._logger))
+                stack.callback(tracer.close)
+                self._decider.tracer = tracer
+            files = credential_files(settings)
+            certificate = None if files is None else Certificate(files, self._status, self._logger)
+            transport = await self._open_transport(stack, None if certificate is None else certificate.credentials)
+            self.addresses = transport.addresses
+            async with self._served(transport, admin_socket, certificate):
+                yield
+
+    @asynccontextmanager
+    async def _served(
+        self, transport: Transport, admin_socket: ListeningSocket, certificate: Certificate | None
+    ) -> AsyncIterator[None]:
+        """All tasks of the service, around the block."""
+        admin_server = self._build_admin_server(admin_socket)
+        servers: tuple[Transport | HttpServer, ...] = (transport, admin_server)
+        failure: Exception | None = None
+        async with self._task_group() as tasks:
+            background = [tasks.create_task(self._watcher.run()), tasks.create_task(self._keys.fetcher.run())]
+            if self._decider.log is not None:
+                background.append(tasks.create_task(self._decider.log.run()))
+            serving = [tasks.create_task(self._serve(server)) for server in servers]
+            try:
+                await transport.started()
+                await admin_server.started()
+                if certificate is not None:  # watched once it is served: until then there is nothing to replace
+                    background.append(tasks.create_task(certificate.watch(transport.replace_credentials)))
+                yield
+            except Exception as error:  # noqa: BLE001 - raised again below: inside, the group would wrap it
+                failure = error
+            finally:
+                self.report_not_ready()
+                for server, task in zip(servers, serving, strict=True):
+                    server.stop()
+                    await asyncio.wait([task])
+                for task in background:
+                    task.cancel()
+        if failure is not None:
+            raise failure
+
+    @asynccontextmanager
+    async def _task_group(self) -> AsyncIterator[asyncio.TaskGroup]:
+        """For tasks whose failure is the service's."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                yield tasks
+        except ExceptionGroup as group:
+            for error in group.exceptions:
+                self._logger.exception("service_failed", exc_info=error)
+            raise EnvironmentUnfitError("the service failed; the log says where") from None
+
+    async def _serve(self, server: Transport | HttpServer) -> None:
+        try:
+            await server.run()
+        except RuntimeError as error:  # requests outlasted the drain
+            if not self._status.is_draining:
+                raise
+            self._logger.warning("drain_incomplete", problem=str(error))
+
+    async def _open_transport(self, stack: AsyncExitStack, credentials: Credentials | None) -> Transport:
+        """Listen, until the stack is left; calls are answered here, or by worker processes."""
+        settings = self._settings
+        if settings.workers > 1:
+            sockets = open_sockets(stack, settings)
+            self._status.workers = self._supervisor = await self._build_supervisor(sockets, credentials)
+            return self._supervisor
+        self._decider.log = open_decision_log(settings, self._logger)
+        methods: dict[str, UnaryMethod] = {
+            CHECK_PATH: self._decider.check,
+            **Health(lambda: self._status.is_ready).methods,
+        }
+        return await open_transport(stack, settings, methods, credentials)
+
+    async def _build_supervisor(
+        self, sockets: Sequence[ListeningSocket], credentials: Credentials | None
+    ) -> Supervisor:
+        """Calls are answered in processes of their own."""
+        settings = self._settings
+        start = Start(
+            _decider_settings(settings),
+            tuple(each.address for each in sockets),
+            drain_timeout_seconds=settings.drain_timeout_seconds,
+            credentials=credentials,
+            decision_log=decision_log_form(settings),
+            traces=settings.traces == "otlp",
+        )
+        collector = open_collector(settings, self._logger)
+        return Supervisor(
+            sockets,
+            start,
+            await Deployment.of(self.policy_set),
+            Support(self._keys.key_sets, self._keys.fetcher.fetch, collector, self._logger),
+            count=settings.workers,
+            monotonic=time.perf_counter,
+        )
+
+    def _build_decider(self) -> Decider:
+        return Decider(
+            _decider_settings(self._settings),
+            key_sets=self._keys.key_sets,
+            fetch=self._keys.fetcher.fetch,
+            on_failure=FailureReporter(self._logger),
+            clock=time.time,
+            monotonic=time.perf_counter,
+        )
+
+    async def _refresh_tally(self) -> None:
+        if self._supervisor is not None:
+            await self._supervisor.refresh_tally()
+
+    def _read_tally(self) -> Tally:
+        return (self._supervisor or self._decider).read_tally()
+
+    def _build_admin_server(self, admin_socket: ListeningSocket) -> HttpServer:
+        settings = self._settings
+        application = build_admin(
+            self._status,
+            self._metrics,
+            self._decider.check.decide,
+            serves_api=settings.admin_api,
+            checks_host=isinstance(settings.admin, TcpAddress) and is_private(settings.admin),
+        )
+        config = private_config(drain_timeout_seconds=settings.drain_timeout_seconds, max_body_bytes=_MAX_DECIDE_BYTES)
+        return HttpServer(application, [admin_socket], config)
+
+    # --- Policies and keys -----------------------------------------------------------------------------------------
+
+    async def _deploy(self, loaded: LoadedSet) -> None:
+        """Put a set into force, whole, or refuse it by raising; requests are answered meanwhile.
+
+        Raises:
+            ConfigurationError: a worker process cannot serve the set.
+        """
+        policy_set = loaded.parsed.policy_set
+        snapshot = await asyncio.to_thread(self._decider.prepare, policy_set)
+        async with AsyncExitStack() as changing:
+            if self._supervisor is not None:
+                await changing.enter_async_context(self._supervisor.changing_to(policy_set))
+            self._keys.fetcher.reconfigure(policy_set.providers)
+        self._decider.put_into_force(snapshot)
+        self._status.policy = ServedPolicy(policy_set, tuple(loaded.parsed.warnings), time.time())
+        self._status.failed_load = None
+        self._logger.info(
+            "policy_loaded", name=policy_set.name, revision=policy_set.revision, routes=len(policy_set.routes)
+        )
+        for warning in loaded.parsed.warnings:
+            self._logger.warning("policy_warning", warning=warning.render())
+
+    def _on_load_failed(self, error: ExtAuthzError) -> None:
+        self._status.failed_load = FailedLoad(str(error), time.time())
+        self._status.failed_loads += 1
+        self._logger.error(
+            "policy_load_failed", problem=str(error), serving=self.policy_set.revision, note="the last good set stays"
+        )
+
+    def _read_key_sets(self) -> Mapping[str, KeySetStatus]:
+        return self._keys.status()
+
+    def _announce_keys(self, provider: str) -> None:
+        if self._supervisor is not None:
+            self._supervisor.announce_keys(provider)
+
+
+def _decider_settings(settings: Settings) -> DeciderSettings:
+    limits = CheckLimits(deadline_seconds=settings.deadline_ms / 1000, capacity=settings.max_waiting)
+    return DeciderSettings(limits, unavailable_as_error=settings.unavailable is Unavailable.ERROR)
