@@ -13,13 +13,16 @@ from tests.e2e.images import ROOT, CannotBuildError, build_images, check_package
 from tests.e2e.proxy import Proxy
 from tests.e2e.stack import NoComposeError, compose_command, running_stack
 
+_LIMIT_SECONDS = 900
+
 
 @pytest.hookimpl(tryfirst=True)  # before items are chosen by their marks
 def pytest_collection_modifyitems(items):
-    """All of them need a daemon."""
+    """All of them need a daemon, and the first pays for images and stacks."""
     for item in items:
         if item.path.is_relative_to(ROOT / "tests" / "e2e"):
             item.add_marker(pytest.mark.docker)
+            item.add_marker(pytest.mark.timeout(_LIMIT_SECONDS))
 
 
 @pytest.fixture(scope="session")
