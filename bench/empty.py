@@ -26,7 +26,7 @@ async def answer_empty(scope: Event, receive: Receive, send: Send) -> None:  # n
 
 async def serve() -> None:
     sockets = listen_all([TcpAddress("127.0.0.1", 0)])
-    server = HttpServer(answer_empty, sockets, grpc_config(drain_timeout_seconds=1.0))
+    server = HttpServer(lambda _streams: answer_empty, sockets, grpc_config(drain_timeout_seconds=1.0))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(server.run())

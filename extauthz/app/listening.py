@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from extauthz.server.call import UnaryMethod
+from extauthz.server.call import Methods
 from extauthz.server.h2corn_transport import H2cornTransport
 from extauthz.server.sockets import ListeningSocket, listen_all
 from extauthz.server.transport import Transport
@@ -28,7 +27,7 @@ def open_sockets(stack: AsyncExitStack, settings: Settings) -> list[ListeningSoc
 async def open_transport(
     stack: AsyncExitStack,
     settings: Settings,
-    methods: Mapping[str, UnaryMethod],
+    methods: Methods,
     credentials: Credentials | None,
 ) -> Transport:
     """Listen, to answer calls in this process; until the stack is left.

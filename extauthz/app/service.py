@@ -19,7 +19,6 @@ from extauthz.app.listening import credential_files, open_sockets, open_transpor
 from extauthz.errors import EnvironmentUnfitError, ExtAuthzError
 from extauthz.lowering.address import Address, TcpAddress
 from extauthz.model.policy import PolicySet
-from extauthz.server.call import UnaryMethod
 from extauthz.server.check_method import CHECK_PATH, CheckLimits
 from extauthz.server.decider import Decider, DeciderSettings
 from extauthz.server.health import Health
@@ -64,6 +63,8 @@ class Service:
         self._metrics = ServiceMetrics(
             self._status, clock=time.time, tally=self._read_tally, refresh=self._refresh_tally
         )
+        self._health = Health(lambda: self._status.is_ready)
+        """Where calls are answered in this process."""
         self._supervisor: Supervisor | None = None
         """Where worker processes answer."""
         self._running: AbstractAsyncContextManager[None] | None = None
@@ -96,6 +97,7 @@ class Service:
     def report_not_ready(self) -> None:
         """From now on probes and health checks say that no new requests should be sent; they are still answered."""
         self._status.is_draining = True
+        self._health.announce()
         if self._supervisor is not None:
             self._supervisor.report_not_ready()
 
@@ -189,10 +191,7 @@ class Service:
             self._status.workers = self._supervisor = await self._build_supervisor(sockets, credentials)
             return self._supervisor
         self._decider.log = open_decision_log(settings, self._logger)
-        methods: dict[str, UnaryMethod] = {
-            CHECK_PATH: self._decider.check,
-            **Health(lambda: self._status.is_ready).methods,
-        }
+        methods = {CHECK_PATH: self._decider.check, **self._health.methods}
         return await open_transport(stack, settings, methods, credentials)
 
     async def _build_supervisor(
@@ -245,7 +244,7 @@ class Service:
             checks_host=isinstance(settings.admin, TcpAddress) and is_private(settings.admin),
         )
         config = private_config(drain_timeout_seconds=settings.drain_timeout_seconds, max_body_bytes=_MAX_DECIDE_BYTES)
-        return HttpServer(application, [admin_socket], config)
+        return HttpServer(lambda _streams: application, [admin_socket], config)
 
     # --- Policies and keys -----------------------------------------------------------------------------------------
 

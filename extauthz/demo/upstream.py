@@ -35,7 +35,7 @@ async def echo_upstream(address: TcpAddress = _ANY_PORT) -> AsyncIterator[TcpAdd
         EnvironmentUnfitError: The address is in use or not ours.
     """
     socket = listen(address)
-    server = HttpServer(_echo, [socket], _CONFIG)
+    server = HttpServer(lambda _streams: _echo, [socket], _CONFIG)
     # Awaited below, on every way out. A TaskGroup would wrap the block's own exceptions into a group.
     serving = asyncio.ensure_future(server.run())
     try:

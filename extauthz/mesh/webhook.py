@@ -40,10 +40,11 @@ async def _serve(
     settings: InjectorSettings, address: Address, files: CredentialFiles, logger: Logger, clock: Callable[[], float]
 ) -> None:
     credentials = load_credentials(files, clock())
+    webhook = build_webhook(settings, logger)
     listening = listen(address)
     try:
         config = private_config(drain_timeout_seconds=_DRAIN_SECONDS, max_body_bytes=MAX_BODY_BYTES)
-        server = HttpServer(build_webhook(settings, logger), [listening], config, credentials)
+        server = HttpServer(lambda _streams: webhook, [listening], config, credentials)
     except BaseException:
         listening.close()
         raise

@@ -7,12 +7,14 @@ here but the cancellation of the task.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
+from contextlib import aclosing
 from typing import Final
 
-from extauthz.server.call import GrpcStatus, UnaryMethod
+from extauthz.server.call import CallError, ClientGoneError, GrpcStatus, Methods, StreamingMethod
 from extauthz.server.grpc_wire import (
     Event,
+    MessageStream,
     Metadata,
     Receive,
     Send,
@@ -22,6 +24,7 @@ from extauthz.server.grpc_wire import (
     send_message,
     send_status,
 )
+from extauthz.server.streams import Streams
 
 
 class AsgiCall:
@@ -58,10 +61,12 @@ class AsgiCall:
 
 
 class GrpcApplication:
-    """Routes unary calls to methods by their path; everything else is refused as gRPC says."""
+    """Routes calls to methods by their path; everything else is refused as gRPC says."""
 
-    def __init__(self, methods: Mapping[str, UnaryMethod]) -> None:
+    def __init__(self, methods: Methods, streams: Streams) -> None:
+        """Answer by `methods`; what they stream is ended with `streams`."""
         self._methods = methods
+        self._streams = streams
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         metadata: Metadata = dict(scope["headers"])
@@ -72,9 +77,25 @@ class GrpcApplication:
             and metadata.get(b"content-type") in _GRPC_TYPES
             and metadata.get(b"te") == b"trailers"
         ):
-            await method(AsgiCall(metadata, receive, send))
+            call = AsgiCall(metadata, receive, send)
+            if isinstance(method, StreamingMethod):
+                await self._stream(method, call, MessageStream(send))
+            else:
+                await method(call)
         else:
             await _refuse_call(scope, metadata, send)
+
+    async def _stream(self, method: StreamingMethod, call: AsgiCall, stream: MessageStream) -> None:
+        try:
+            async with self._streams.opened(), aclosing(method.answer(call)) as messages:
+                async for message in messages:
+                    await stream.send(message)
+        except CallError as error:
+            await stream.end(error.status, str(error))
+        except ClientGoneError:
+            return
+        else:
+            await stream.end(GrpcStatus.OK, "")
 
 
 _GRPC_TYPES: Final = (b"application/grpc", b"application/grpc+proto")

@@ -1,11 +1,13 @@
-"""One unary gRPC call, whichever transport carries it: what methods are written against.
+"""One gRPC call, whichever transport carries it: what methods are written against.
 
-A transport reads and sends; a method decides what. Neither knows the other.
+A transport reads and sends; a method decides what. Neither knows the other. The caller sends one message; a unary
+method answers with one, a streaming method with any number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol, TypeAlias
 
@@ -15,8 +17,10 @@ class GrpcStatus(IntEnum):
 
     OK = 0
     NOT_FOUND = 5
+    RESOURCE_EXHAUSTED = 8
     UNIMPLEMENTED = 12
     INTERNAL = 13
+    UNAVAILABLE = 14
 
 
 class CallError(Exception):
@@ -35,8 +39,8 @@ class ClientGoneError(Exception):
     """The stream was closed before its message was whole; nobody waits for an answer."""
 
 
-class Call(Protocol):
-    """A call, from the side of the method that answers it: by exactly one `reply` or one `refuse`."""
+class Question(Protocol):
+    """What a call asks, and how."""
 
     def granted_seconds(self) -> float | None:
         """The time that the caller still gives, from its grpc-timeout; None when it did not say."""
@@ -53,6 +57,10 @@ class Call(Protocol):
             ClientGoneError: it will never be whole.
         """
 
+
+class Call(Question, Protocol):
+    """A unary call, from the side of the method that answers it: by exactly one `reply` or one `refuse`."""
+
     def reply(self, message: bytes) -> Awaitable[None]:
         """Answer with one message and status OK."""
 
@@ -62,3 +70,18 @@ class Call(Protocol):
 
 UnaryMethod: TypeAlias = Callable[[Call], Awaitable[None]]
 """Answers calls. Raises nothing but the cancellation of its task."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamingMethod:
+    """Answers each call with the messages that a generator yields, and status OK once it ends.
+
+    The generator is cancelled when the caller goes, and when the transport stops. It raises nothing of its own but
+    `CallError`, whose status ends the call, and `ClientGoneError`.
+    """
+
+    answer: Callable[[Question], AsyncGenerator[bytes, None]]
+
+
+Methods: TypeAlias = Mapping[str, UnaryMethod | StreamingMethod]
+"""By path, `/package.Service/Method`."""

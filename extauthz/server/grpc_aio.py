@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final, Self
 
@@ -24,8 +24,9 @@ import grpc.aio
 from grpc_reflection.v1alpha import reflection
 
 from extauthz.lowering.address import Address, UnixAddress
-from extauthz.server.call import GrpcStatus, MessageTooLargeError, UnaryMethod
+from extauthz.server.call import CallError, GrpcStatus, MessageTooLargeError, Methods, StreamingMethod, UnaryMethod
 from extauthz.server.sockets import bound_by_others
+from extauthz.server.streams import Streams
 from extauthz.tls import Credentials
 
 _MAX_RECEIVED_BYTES: Final = 64 * 1024 * 1024
@@ -69,7 +70,7 @@ class GrpcioTransport:
 
     def __init__(
         self,
-        methods: Mapping[str, UnaryMethod],
+        methods: Methods,
         *,
         drain_timeout_seconds: float,
         credentials: Credentials | None = None,
@@ -81,7 +82,8 @@ class GrpcioTransport:
         self._drain_timeout_seconds = drain_timeout_seconds
         self._offer = None if credentials is None else _Offer(credentials)
         self._server = grpc.aio.server(options=_OPTIONS)
-        self._methods = _Methods(methods)
+        self._streams = Streams()
+        self._methods = _MethodsByPath(methods, self._streams)
         self._server.add_generic_rpc_handlers((self._methods,))
         services = {path.split("/")[1] for path in methods}
         reflection.enable_server_reflection([*sorted(services), reflection.SERVICE_NAME], self._server)
@@ -118,6 +120,7 @@ class GrpcioTransport:
         await self._server.start()
         self._started.set()
         await self._stopping.wait()
+        self._streams.end()
         await self._quiet(self._drain_timeout_seconds * _QUIET_PART)
         await self._server.stop(self._drain_timeout_seconds * (1 - _QUIET_PART))
 
@@ -174,20 +177,33 @@ def _configuration(credentials: Credentials) -> grpc.ServerCertificateConfigurat
     )
 
 
-class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+class _MethodsByPath(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Finds the method of a call by its path; the core refuses the others as UNIMPLEMENTED."""
 
-    def __init__(self, methods: Mapping[str, UnaryMethod]) -> None:
-        self._handlers = {
-            path: grpc.unary_unary_rpc_method_handler(partial(self._answer, method)) for path, method in methods.items()
-        }
+    def __init__(self, methods: Methods, streams: Streams) -> None:
+        self._handlers = {path: self._handler(method) for path, method in methods.items()}
+        self._streams = streams
         self.in_flight = 0
-        """Calls that are being answered."""
+        """Unary calls that are being answered."""
         self.started = 0
-        """Calls since the start."""
+        """Unary calls since the start."""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         return self._handlers.get(handler_call_details.method)
+
+    def _handler(self, method: UnaryMethod | StreamingMethod) -> grpc.RpcMethodHandler:
+        if isinstance(method, StreamingMethod):
+            return grpc.unary_stream_rpc_method_handler(partial(self._stream, method))
+        return grpc.unary_unary_rpc_method_handler(partial(self._answer, method))
+
+    async def _stream(self, method: StreamingMethod, message: bytes, context: Any) -> None:
+        call = GrpcioCall(message, context)
+        try:
+            async with self._streams.opened(), aclosing(method.answer(call)) as messages:
+                async for each in messages:
+                    await context.write(each)
+        except CallError as error:
+            await context.abort(_STATUSES[error.status], str(error))
 
     async def _answer(self, method: UnaryMethod, message: bytes, context: Any) -> bytes:
         call = GrpcioCall(message, context)

@@ -1,4 +1,4 @@
-"""Unary gRPC over HTTP/2 as ASGI events (gRPC's PROTOCOL-HTTP2.md), pure but for `receive`.
+"""gRPC over HTTP/2 as ASGI events (gRPC's PROTOCOL-HTTP2.md), pure but for `receive`.
 
 The events that are the same for every call are built once; h2corn only reads them.
 """
@@ -38,21 +38,54 @@ _EMPTY_BODY: Final[Event] = {"type": "http.response.body"}
 async def send_message(send: Send, message: bytes) -> None:
     """Answer a call with one message and status OK."""
     await send(RESPONSE_START)
-    await send({"type": "http.response.body", "body": b"\0" + len(message).to_bytes(4, "big") + message})
+    await send({"type": "http.response.body", "body": _framed(message)})
     await send(RESPONSE_TRAILERS)
+
+
+def _framed(message: bytes) -> bytes:
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+def _status_headers(status: GrpcStatus, message: str) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"grpc-status", str(int(status)).encode()),
+        (b"grpc-message", quote(message, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}").encode()),
+    ]
 
 
 async def send_status(send: Send, status: GrpcStatus, message: str) -> None:
     """Answer a call with a status alone ("Trailers-Only"); `message` is percent-encoded as grpc-message asks."""
     headers = [
         _CONTENT_TYPE,
-        (b"grpc-status", str(int(status)).encode()),
-        (b"grpc-message", quote(message, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}").encode()),
+        *_status_headers(status, message),
         # Sent whatever the status: a caller that compressed its message learns here what to use.
         (b"grpc-accept-encoding", b"identity"),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send(_EMPTY_BODY)
+
+
+class MessageStream:
+    """The answer to a call by any number of messages."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._has_begun = False
+
+    async def send(self, message: bytes) -> None:
+        """One message, on its way when this returns."""
+        if not self._has_begun:
+            self._has_begun = True
+            await self._send(RESPONSE_START)
+        await self._send({"type": "http.response.body", "body": _framed(message), "more_body": True})
+
+    async def end(self, status: GrpcStatus, message: str) -> None:
+        """No further message."""
+        if not self._has_begun:
+            await send_status(self._send, status, message)
+            return
+        await self._send(_EMPTY_BODY)
+        await self._send({"type": "http.response.trailers", "headers": _status_headers(status, message)})
 
 
 async def send_http_status(send: Send, status: int) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 from extauthz.lowering.address import Address, TcpAddress
 from extauthz.server.asgi import GrpcApplication
-from extauthz.server.call import UnaryMethod
+from extauthz.server.call import Methods
 from extauthz.server.http_server import HttpServer, grpc_config
 from extauthz.server.sockets import ListeningSocket
 from extauthz.tls import Credentials
@@ -18,7 +19,7 @@ class H2cornTransport:
 
     def __init__(
         self,
-        methods: Mapping[str, UnaryMethod],
+        methods: Methods,
         sockets: Sequence[ListeningSocket],
         *,
         drain_timeout_seconds: float,
@@ -29,12 +30,12 @@ class H2cornTransport:
         Raises:
             ConfigurationError: h2corn cannot use the credentials.
         """
-        application = GrpcApplication(methods)
+        build_application = partial(GrpcApplication, methods)
         config = grpc_config(drain_timeout_seconds=drain_timeout_seconds)
         secured = [each for each in sockets if credentials and isinstance(each.address, TcpAddress)]
         clear = [each for each in sockets if each not in secured]
-        self._secured = HttpServer(application, secured, config, credentials) if secured else None
-        self._clear = HttpServer(application, clear, config) if clear else None
+        self._secured = HttpServer(build_application, secured, config, credentials) if secured else None
+        self._clear = HttpServer(build_application, clear, config) if clear else None
         self._servers = [each for each in (self._secured, self._clear) if each is not None]
         self.addresses: tuple[Address, ...] = tuple(each.address for each in sockets)
         """As `Transport` says."""

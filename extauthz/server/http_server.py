@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from h2corn import Config, RequestPolicy, Server
 from h2corn._lib import prepare_tls
@@ -19,6 +19,7 @@ from h2corn._server import TlsMaterial
 
 from extauthz.errors import ConfigurationError
 from extauthz.server.sockets import ListeningSocket
+from extauthz.server.streams import Streams
 from extauthz.tls import Credentials
 
 # A client can put much into headers that a proxy passes on with its call (tracing baggage); refusing them is an error
@@ -84,12 +85,16 @@ def private_config(*, drain_timeout_seconds: float, max_body_bytes: int) -> Conf
     )
 
 
+BuildApplication: TypeAlias = Callable[[Streams], Any]
+"""Makes the ASGI application of one server of h2corn's, with whose end its streams end."""
+
+
 class HttpServer:
     """One application on any number of listening sockets."""
 
     def __init__(
         self,
-        application: Any,
+        build_application: BuildApplication,
         sockets: Sequence[ListeningSocket],
         config: Config,
         credentials: Credentials | None = None,
@@ -99,11 +104,11 @@ class HttpServer:
         Raises:
             ConfigurationError: h2corn cannot use the credentials.
         """
-        self._application = application
+        self._build_application = build_application
         self._sockets = sockets
         self._config = dataclasses.replace(config, bind=tuple(f"fd://{each.descriptor}" for each in sockets))
         self._stopping = False
-        self._current = _Generation(application, self._config, sockets, credentials)
+        self._current = _Generation(build_application, self._config, sockets, credentials)
 
     async def run(self) -> None:
         """Serve until `stop`; returns when every request in flight is answered, or its time is over.
@@ -129,20 +134,20 @@ class HttpServer:
             RuntimeError: requests on old connections outlasted twice the drain timeout.
         """
         retiring = self._current
-        successor = _Generation(self._application, self._config, self._sockets, credentials)
+        successor = _Generation(self._build_application, self._config, self._sockets, credentials)
         if self._stopping:
             return
         successor.start_in(self._generations)
         self._current = successor
         await successor.server.wait_started()
         retiring.is_current = False
-        retiring.server.shutdown()
+        retiring.shut_down()
         await retiring.end()
 
     def stop(self) -> None:
         """Accept nothing more and let what is in flight finish."""
         self._stopping = True
-        self._current.server.shutdown()
+        self._current.shut_down()
         for each in self._sockets:
             each.close()
 
@@ -151,7 +156,11 @@ class _Generation:
     """A server of h2corn's, from its start to its end."""
 
     def __init__(
-        self, application: Any, config: Config, sockets: Sequence[ListeningSocket], credentials: Credentials | None
+        self,
+        build_application: BuildApplication,
+        config: Config,
+        sockets: Sequence[ListeningSocket],
+        credentials: Credentials | None,
     ) -> None:
         material = None
         if credentials is not None:
@@ -168,12 +177,18 @@ class _Generation:
             self._tls = prepare_tls(config, material)
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"the certificate or its key cannot be served: {error}") from None
-        self.server = Server(application, config)
+        self._streams = Streams()
+        self.server = Server(build_application(self._streams), config)
         self.is_current = True
         self._sockets = sockets
 
     def start_in(self, tasks: asyncio.TaskGroup) -> None:
         self._task = tasks.create_task(self._serve())
+
+    def shut_down(self) -> None:
+        """Accept nothing more, end streams, and let other requests finish."""
+        self.server.shutdown()
+        self._streams.end()
 
     async def end(self) -> None:
         """Wait for it. Raises RuntimeError when requests outlasted the drain."""

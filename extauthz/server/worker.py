@@ -76,6 +76,7 @@ class Worker:
         self._is_serving = False
         self._is_ready = False
         self._is_draining = False
+        self._health = Health(lambda: self._is_ready)
         self._drained = asyncio.Event()
 
     async def run(self) -> None:
@@ -108,8 +109,7 @@ class Worker:
             case Keys(source, standing):
                 self._adopt(source, standing)
             case ReportNotReady():
-                self._is_ready = False
-                self._is_draining = True
+                self._report_not_ready()
             case _:
                 raise TypeError(f"not told: {type(message).__name__}")
 
@@ -157,7 +157,7 @@ class Worker:
             for descriptor, address in zip(self._descriptors, start.addresses, strict=True)
         ]
         self._transport = H2cornTransport(
-            {CHECK_PATH: self._decider.check, **Health(lambda: self._is_ready).methods},
+            {CHECK_PATH: self._decider.check, **self._health.methods},
             sockets,
             drain_timeout_seconds=start.drain_timeout_seconds,
             credentials=start.credentials,
@@ -192,6 +192,7 @@ class Worker:
             self._tasks.create_task(self._serve())
             await self._transport.started()
             self._is_ready = not self._is_draining
+            self._health.announce()
 
     async def _serve(self) -> None:
         try:
@@ -211,9 +212,13 @@ class Worker:
             self._logger.warning("drain_incomplete", problem=str(error))
         return None
 
-    def _drain(self) -> None:
+    def _report_not_ready(self) -> None:
         self._is_ready = False
         self._is_draining = True
+        self._health.announce()
+
+    def _drain(self) -> None:
+        self._report_not_ready()
         self._transport.stop()
         if not self._is_serving:
             self._drained.set()

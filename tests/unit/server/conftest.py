@@ -9,6 +9,7 @@ from extauthz.check.answer import Answerer
 from extauthz.server.admission import Admission
 from extauthz.server.asgi import GrpcApplication
 from extauthz.server.check_method import CHECK_PATH, CheckLimits, CheckMethod
+from extauthz.server.streams import Streams
 from tests.strategies import make_policy_set, make_route
 
 
@@ -44,7 +45,7 @@ class CheckBench:
         )
 
     def application(self):
-        return GrpcApplication({CHECK_PATH: self.method()})
+        return GrpcApplication({CHECK_PATH: self.method()}, Streams())
 
 
 @pytest.fixture

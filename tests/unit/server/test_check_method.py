@@ -9,6 +9,7 @@ from extauthz.model.decision import Effect, Reason
 from extauthz.server.admission import FULL_BATCH
 from extauthz.server.asgi import GrpcApplication
 from extauthz.server.check_method import CHECK_PATH, MAX_MESSAGE_BYTES, CheckLimits
+from extauthz.server.streams import Streams
 from tests.harness.asgi_call import GRPC, call_application, check_message, frame
 from tests.harness.authn import make_provider
 
@@ -102,7 +103,7 @@ def test_waiting_for_keys_is_bounded(bench):
 
         bench.fetch = fetch
         method = bench.method()
-        application = GrpcApplication({CHECK_PATH: method})
+        application = GrpcApplication({CHECK_PATH: method}, Streams())
         waiting = [asyncio.ensure_future(call_application(application, frame(check_message()))) for _ in range(3)]
         await asyncio.sleep(0)
         assert method.waiting == 3

@@ -10,6 +10,7 @@ from extauthz.authn.authenticator import KeySets
 from extauthz.server.asgi import GrpcApplication
 from extauthz.server.check_method import CHECK_PATH, CheckLimits
 from extauthz.server.decider import Decider, DeciderSettings, settle_heap
+from extauthz.server.streams import Streams
 from extauthz.telemetry.decision_log import DecisionLog, SubjectForm
 from tests.harness.asgi_call import call_application, check_message, frame
 from tests.strategies import make_policy_set, make_route
@@ -29,7 +30,7 @@ class Deciding:
             clock=lambda: 1_800_000_000.0,
             monotonic=time.perf_counter,
         )
-        self.application = GrpcApplication({CHECK_PATH: self.decider.check})
+        self.application = GrpcApplication({CHECK_PATH: self.decider.check}, Streams())
 
     async def fetch(self, need):
         raise AssertionError(f"nothing is to be fetched, not even {need}")

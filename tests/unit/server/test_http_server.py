@@ -30,7 +30,7 @@ def check_message(body=b""):
 async def served(application, config, count=1):
     """An application on `count` sockets."""
     sockets = [listen(TcpAddress("127.0.0.1", 0)) for _ in range(count)]
-    server = HttpServer(application, sockets, config)
+    server = HttpServer(lambda _streams: application, sockets, config)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(server.run())
         await server.started()
@@ -170,7 +170,7 @@ def test_credentials_that_h2corn_cannot_use_are_refused(bench):
         config = grpc_config(drain_timeout_seconds=5)
         unserved = listen(TcpAddress("127.0.0.1", 0))
         with pytest.raises(ConfigurationError, match="the certificate or its key cannot be served"):
-            HttpServer(bench.application(), [unserved], config, unusable)
+            HttpServer(lambda _streams: bench.application(), [unserved], config, unusable)
         unserved.close()
         async with served(bench.application(), config) as (server, (address,)):
             with pytest.raises(ConfigurationError):

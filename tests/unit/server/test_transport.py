@@ -24,8 +24,9 @@ from extauthz.model.decision import Reason
 from extauthz.server.check_method import CHECK_PATH, CheckLimits
 from extauthz.server.grpc_aio import GrpcioTransport
 from extauthz.server.h2corn_transport import H2cornTransport
-from extauthz.server.health import Health
+from extauthz.server.health import WATCH_PATH, Health
 from extauthz.server.sockets import listen_all
+from extauthz.server.streams import MAX_STREAMS
 from extauthz.tls import CredentialFiles, load_credentials
 from tests.harness.asgi_call import check_message
 from tests.harness.authn import make_provider
@@ -191,6 +192,127 @@ def test_health_is_answered(transport, bench):
 
     reply = health_pb2.HealthCheckResponse.FromString(asyncio.run(main()))
     assert reply.status == health_pb2.HealthCheckResponse.SERVING
+
+
+class Watching:
+    """A service whose state the test sets, and its health, served."""
+
+    def __init__(self):
+        self.is_ready = True
+        self.health = Health(lambda: self.is_ready)
+
+    def become(self, *, ready):
+        self.is_ready = ready
+        self.health.announce()
+
+
+async def told(watch):
+    async with asyncio.timeout(10):
+        return health_pb2.HealthCheckResponse.FromString(await watch.read()).status
+
+
+async def end_of(watch):
+    """The status of a stream that ends; what is still told before does not matter."""
+    async with asyncio.timeout(10):
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            while await watch.read() is not grpc.aio.EOF:
+                pass
+        return await watch.code()
+
+
+class TestWatch:
+    """Of the health: an answer that goes on."""
+
+    def test_each_state_is_told_at_once(self, transport):
+        """The first, and each change, to every watcher."""
+        watching = Watching()
+
+        async def main():
+            async with served(transport, watching.health.methods) as server, channel(server.addresses[0]) as client:
+                watches = [client.unary_stream(WATCH_PATH)(b"") for _ in range(3)]
+                statuses = [[await told(each) for each in watches]]
+                for ready in (False, True):
+                    watching.become(ready=ready)
+                    statuses.append([await told(each) for each in watches])
+                return statuses
+
+        serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+        assert asyncio.run(main()) == [[serving] * 3, [not_serving] * 3, [serving] * 3]
+
+    def test_an_unknown_service_is_told_as_such(self, transport):
+        """And the stream stays open, as its documentation asks."""
+        request = health_pb2.HealthCheckRequest(service="other").SerializeToString()
+
+        async def main():
+            watching = Watching()
+            async with served(transport, watching.health.methods) as server, channel(server.addresses[0]) as client:
+                watch = client.unary_stream(WATCH_PATH)(request)
+                assert await told(watch) == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+                assert not watch.done()
+
+        asyncio.run(main())
+
+    def test_a_broken_request_has_a_status(self, transport):
+        """And no message."""
+
+        async def main():
+            watching = Watching()
+            async with served(transport, watching.health.methods) as server, channel(server.addresses[0]) as client:
+                return await end_of(client.unary_stream(WATCH_PATH)(b"\xff\xff"))
+
+        assert asyncio.run(main()) is grpc.StatusCode.INTERNAL
+
+    def test_watchers_do_not_hold_up_the_end(self, transport):
+        """They are told to call again, elsewhere; the drain would last longer."""
+
+        async def main():
+            watching = Watching()
+            async with opened(transport, watching.health.methods, drain=30.0) as server:
+                running = asyncio.ensure_future(server.run())
+                await server.started()
+                async with channel(server.addresses[0]) as client:
+                    watch = client.unary_stream(WATCH_PATH)(b"")
+                    await told(watch)
+                    watching.become(ready=False)
+                    assert await told(watch) == health_pb2.HealthCheckResponse.NOT_SERVING
+                    server.stop()
+                    async with asyncio.timeout(10):
+                        status = await end_of(watch)
+                        await running
+                return status
+
+        assert asyncio.run(main()) is grpc.StatusCode.UNAVAILABLE
+
+    def test_watchers_do_not_hold_up_a_new_certificate(self, transport, authority):
+        """Those on connections under the old one call again, or stay."""
+
+        async def main():
+            watching = Watching()
+            credentials = credentials_of(authority)
+            async with served(transport, watching.health.methods, credentials=credentials, drain=30.0) as server:
+                address = server.addresses[0]
+                async with channel(address, trusting(authority)) as client:
+                    await told(client.unary_stream(WATCH_PATH)(b""))
+                    async with asyncio.timeout(10):
+                        await server.replace_credentials(credentials_of(authority))
+                    return await told(client.unary_stream(WATCH_PATH)(b""))
+
+        assert asyncio.run(main()) == health_pb2.HealthCheckResponse.SERVING
+
+    def test_a_watcher_that_goes_leaves_nothing_behind(self, transport):
+        """Its room is free again: many more come and go than may watch at once."""
+
+        async def main():
+            watching = Watching()
+            async with served(transport, watching.health.methods) as server:
+                for _ in range(3):
+                    async with channel(server.addresses[0]) as client:
+                        watches = [client.unary_stream(WATCH_PATH)(b"") for _ in range(MAX_STREAMS // 2)]
+                        await asyncio.gather(*(told(each) for each in watches))
+                        for each in watches:
+                            each.cancel()
+
+        asyncio.run(main())
 
 
 @pytest.mark.parametrize(
