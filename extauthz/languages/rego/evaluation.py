@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from extauthz.languages.rego.failure import BuiltinError, RegoEvaluationError, RegoLimitError
+from extauthz.languages.rego.failure import BuiltinError, RegoConflictError, RegoEvaluationError, RegoLimitError
 from extauthz.languages.rego.number import as_integer, is_number, number_text
 from extauthz.languages.rego.value import (
     UNDEFINED,
@@ -140,12 +140,12 @@ DynamicRule: TypeAlias = tuple[int, Callable[[Evaluation, Value, Value], Value]]
 
 def conflict(place: str) -> RegoEvaluationError:
     """A complete rule or a function yields two values."""
-    return RegoEvaluationError(f"{place}: complete rules must not produce multiple outputs")
+    return RegoConflictError(place, "complete rules must not produce multiple outputs")
 
 
 def key_conflict(place: str) -> RegoEvaluationError:
     """An object gets two values for one key."""
-    return RegoEvaluationError(f"{place}: object keys must be unique")
+    return RegoConflictError(place, "object keys must be unique")
 
 
 # --- Steps of generated code that are too long to write in line ----------------------------------------------------

@@ -12,6 +12,16 @@ class RegoEvaluationError(ExtAuthzError):
     """
 
 
+class RegoConflictError(RegoEvaluationError):
+    """Rules contradict each other on this input."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        """`place` is where in the policy, as `shop.rego:7`."""
+        super().__init__(f"{place}: {problem}")
+        self.place = place
+        self.problem = problem
+
+
 class RegoLimitError(RegoEvaluationError):
     """The evaluation was stopped: its deadline passed, or its budget of steps is spent, or it nests too deeply.
 
