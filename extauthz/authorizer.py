@@ -1,22 +1,25 @@
 """The order of a decision, and the only place where authentication and authorization meet.
 
 400 (path, host, credentials) -> the route that owns the request -> 401 -> 403, or allow. `authorize` is pure and
-synchronous: when I/O is missing it returns the need; the caller fetches and asks again.
+synchronous: when I/O is missing it returns the need. A key set is fetched by the caller, who then asks again. A remote
+engine is the last to be asked, about requests that everything else allows: the caller asks it and has `conclude` say
+what follows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import TypeAlias, TypeVar
 
 from extauthz.authn.authenticator import Authenticator, KeySets, NeedKeySet, VerifiedTokens
 from extauthz.authn.challenge import challenge_for
 from extauthz.errors import DecidedError, RequestError
-from extauthz.model.access import ANONYMOUS, AccessRequest, Facts, Principal, RoleHolding
+from extauthz.model.access import ANONYMOUS, AccessRequest, Deadline, Facts, Principal, RoleHolding
 from extauthz.model.decision import Decision, Effect, HeaderChanges, PolicyId, Reason
+from extauthz.model.engine import ENGINE_POLICY, EngineAnswer
 from extauthz.model.policy import Authentication, PolicySet, Route
-from extauthz.pdp.canonical import PathReader, Segments, canonical_host
+from extauthz.pdp.canonical import PathReader, canonical_host
 from extauthz.pdp.evaluate import RouteRules
 from extauthz.pdp.roles import RoleResolver
 from extauthz.pdp.routes import Owner, RouteTable
@@ -49,14 +52,38 @@ class Snapshot:
     """Authenticates requests that no route owns."""
     nothing_upstream: HeaderChanges
     """Removes every owned header."""
+    has_engine: bool
+    """Whether a remote engine must allow, too, what the set allows."""
 
     @property
     def revision(self) -> str:
         return self.policy_set.revision
 
 
-def build_snapshot(policy_set: PolicySet, key_sets: KeySets, tokens: VerifiedTokens) -> Snapshot:
-    """Compile a policy set; `key_sets` and `tokens` outlive it, so that a reload starts warm."""
+@dataclass(frozen=True, slots=True)
+class NeedEngine:
+    """The remote engine must be asked: the set allows this request, and the engine has not said anything yet."""
+
+    facts: Facts
+    decision: Decision
+    """What it will be if the engine allows, too."""
+
+
+Need: TypeAlias = NeedKeySet | NeedEngine
+"""I/O that is missing for a decision."""
+
+
+def build_snapshot(
+    policy_set: PolicySet, key_sets: KeySets, tokens: VerifiedTokens, *, has_engine: bool = False
+) -> Snapshot:
+    """Compile a policy set; `key_sets` and `tokens` outlive it, so that a reload starts warm.
+
+    Args:
+        policy_set: what to decide by.
+        key_sets: where the providers' keys are.
+        tokens: what was verified before.
+        has_engine: whether a remote engine must allow, too. It is the service's, not the set's: authors have none.
+    """
     authenticators: dict[tuple[str, ...], Authenticator] = {}
 
     def authenticator_for(names: tuple[str, ...]) -> Authenticator:
@@ -86,31 +113,54 @@ def build_snapshot(policy_set: PolicySet, key_sets: KeySets, tokens: VerifiedTok
         routes=RouteTable((route, compile_route(route)) for route in policy_set.routes),
         unowned=authenticator_for(policy_set.default_providers),
         nothing_upstream=UpstreamRenderer((), policy_set.owned_headers).removals,
+        has_engine=has_engine,
     )
 
 
-def authorize(request: AccessRequest, snapshot: Snapshot, now: float) -> Decision | NeedKeySet:
+def authorize(
+    request: AccessRequest, snapshot: Snapshot, now: float, deadline: Deadline | None = None
+) -> Decision | Need:
     """Decide one request.
 
     Args:
         request: the request as the proxy saw it.
         snapshot: the policy set in force.
         now: seconds since the epoch.
+        deadline: when a condition that takes long gives up; None: when its own budget is spent.
 
     Returns:
-        The decision, or the key set that is missing for it.
+        The decision, or what is missing for it.
     """
-    return _in_order(request, snapshot, now, _authenticate)
+    return _in_order(request, snapshot, now, _authenticate, deadline)
+
+
+def conclude(need: NeedEngine, answer: EngineAnswer, snapshot: Snapshot) -> Decision:
+    """What follows from the engine's say. INVARIANT: it allows only what the set allows."""
+    would_be = need.decision
+    if answer.reason is Reason.ALLOWED:
+        return replace(would_be, policies=(*would_be.policies, ENGINE_POLICY))
+    errored = answer.reason is Reason.EVALUATION_ERROR
+    return Decision(
+        Effect.DENY,
+        (ENGINE_POLICY,),
+        (*would_be.errors, ENGINE_POLICY) if errored else would_be.errors,
+        answer.reason,
+        would_be.route,
+        challenge=challenge_for(snapshot.policy_set.responses, answer.reason, ()),
+        provider=would_be.provider,
+        subject=would_be.subject,
+    )
 
 
 def authorize_as(request: AccessRequest, snapshot: Snapshot, now: float, principal: Principal) -> Decision:
-    """Decide as if authentication had yielded this principal: for authoring, never for traffic."""
+    """Decide as if authentication had yielded this principal: for authoring, never for traffic. No engine is asked."""
 
     def assume(_: AccessRequest, __: Snapshot, compiled: CompiledRoute | None, ___: float) -> Principal:
         looks = compiled is None or compiled.authenticator is not None
         return principal if looks else ANONYMOUS
 
-    return _in_order(request, snapshot, now, assume)
+    decided = _in_order(request, snapshot, now, assume)
+    return decided.decision if isinstance(decided, NeedEngine) else decided
 
 
 def _in_order(
@@ -118,7 +168,8 @@ def _in_order(
     snapshot: Snapshot,
     now: float,
     authenticate: Callable[[AccessRequest, Snapshot, CompiledRoute | None, float], Principal | T],
-) -> Decision | T:
+    deadline: Deadline | None = None,
+) -> Decision | NeedEngine | T:
     try:
         segments = snapshot.paths.read(request.target)
         host = canonical_host(request.host)
@@ -138,7 +189,19 @@ def _in_order(
         return _deny(snapshot, Reason.CREDENTIAL_MISSING, compiled)
     if compiled is None:
         return _deny(snapshot, Reason.NO_ROUTE, caller=caller)
-    return _decide(request, snapshot, compiled, caller, (host, segments, captured), now)
+    facts = Facts(
+        request=request,
+        host=host,
+        path="/" + "/".join(segments),
+        path_variables=dict(zip(compiled.variables, captured, strict=False)),  # an unnamed `**` is captured too
+        principal=caller,
+        now=now,
+        resolve_roles=compiled.resolve_roles,
+        deadline=deadline,
+    )
+    decision = _decide(facts, snapshot, compiled)
+    asks = snapshot.has_engine and decision.effect is Effect.ALLOW
+    return NeedEngine(facts, decision) if asks else decision
 
 
 def _authenticate(
@@ -153,24 +216,8 @@ def _authenticate(
         return _deny(snapshot, error.reason, compiled)
 
 
-def _decide(
-    request: AccessRequest,
-    snapshot: Snapshot,
-    compiled: CompiledRoute,
-    caller: Principal,
-    place: tuple[str, Segments, Segments],
-    now: float,
-) -> Decision:
-    host, segments, captured = place
-    facts = Facts(
-        request=request,
-        host=host,
-        path="/" + "/".join(segments),
-        path_variables=dict(zip(compiled.variables, captured, strict=False)),  # an unnamed `**` is captured too
-        principal=caller,
-        now=now,
-        resolve_roles=compiled.resolve_roles,
-    )
+def _decide(facts: Facts, snapshot: Snapshot, compiled: CompiledRoute) -> Decision:
+    caller = facts.principal
     combined = compiled.rules.decide(facts)
     if combined.effect is Effect.DENY:
         anonymous = not caller.authenticated and compiled.route.authentication is Authentication.OPTIONAL

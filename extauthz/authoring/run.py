@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from extauthz.authn.authenticator import NeedKeySet
 from extauthz.authoring.expectation import Difference, differences
 from extauthz.authoring.suite import DEFAULT_CLAIMS, AssumedPrincipal, Case, MintedToken, WrittenRequest
-from extauthz.authorizer import Snapshot, authorize, authorize_as
+from extauthz.authorizer import NeedEngine, Snapshot, authorize, authorize_as
 from extauthz.errors import ExtAuthzError
 from extauthz.model.access import AccessRequest, JsonValue, Principal
 from extauthz.model.decision import Decision, Reason
@@ -91,6 +91,7 @@ class Runner:
         decided = authorize(question.request, self.snapshot, question.now)
         if isinstance(decided, NeedKeySet):
             raise NotDecidableError(f"the keys of provider {decided.provider.name} are not at hand")
+        assert not isinstance(decided, NeedEngine)  # noqa: S101 - only the service has an engine
         return decided
 
     def _check_provider_counts(self, decision: Decision, principal: Principal) -> None:

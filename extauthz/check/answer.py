@@ -10,13 +10,13 @@ import itertools
 import secrets
 from typing import NamedTuple
 
-from extauthz.authn.authenticator import NeedKeySet
-from extauthz.authorizer import Snapshot, authorize
-from extauthz.check.request import CheckedRequest, read_check_request
+from extauthz.authorizer import Need, NeedEngine, Snapshot, authorize, conclude
+from extauthz.check.request import read_check_request
 from extauthz.check.response import DECISION_ID_LENGTH, ReplyWriter
 from extauthz.errors import RequestError
 from extauthz.model.access import AccessRequest
 from extauthz.model.decision import Decision, Effect, Reason
+from extauthz.model.engine import EngineAnswer
 from extauthz.model.policy import ResponseSettings
 
 _COUNTER_LENGTH = 10
@@ -59,11 +59,12 @@ class Answerer:
         responses = snapshot.policy_set.responses if snapshot else ResponseSettings()
         self._writer = ReplyWriter(responses, self._revision, unavailable_as_error=unavailable_as_error)
 
-    def answer(self, message: bytes, now: float) -> Answer | NeedKeySet:
+    def answer(self, message: bytes, now: float) -> Answer | Need:
         """Decide one serialised CheckRequest.
 
         Returns:
-            The answer, or the key set that it is missing: fetch it and ask again.
+            The answer, or what it is missing: a key set, to be fetched before this is asked again, or the say of a
+            remote engine, to be given to `conclude`.
         """
         request = None
         try:
@@ -71,12 +72,22 @@ class Answerer:
                 return self.refuse(Reason.POLICY_SET_NOT_LOADED)
             request = read_check_request(message)
             decision = authorize(request, self.snapshot, now)
-            if isinstance(decision, NeedKeySet):
+            if not isinstance(decision, Decision):
                 return decision
             return self._reply(decision, request)
         except RequestError as error:
             return self.refuse(error.reason)
         except Exception as error:  # noqa: BLE001 - the last line: a bug must not become an answer we did not choose
+            return self._reply(_denial(Reason.INTERNAL_ERROR), request)._replace(failure=error)
+
+    def conclude(self, need: NeedEngine, engine_answer: EngineAnswer) -> Answer:
+        """The answer that was missing the engine's say."""
+        request = need.facts.request
+        try:
+            if self.snapshot is None:
+                return self.refuse(Reason.POLICY_SET_NOT_LOADED)
+            return self._reply(conclude(need, engine_answer, self.snapshot), request)
+        except Exception as error:  # noqa: BLE001 - as in `answer`
             return self._reply(_denial(Reason.INTERNAL_ERROR), request)._replace(failure=error)
 
     def could_not_decide(self, message: bytes, reason: Reason) -> Answer:
@@ -91,7 +102,7 @@ class Answerer:
         """Answer without looking at the message: it is too large, malformed, or there is no time."""
         return self._reply(_denial(reason), None)
 
-    def _reply(self, decision: Decision, request: CheckedRequest | None) -> Answer:
+    def _reply(self, decision: Decision, request: AccessRequest | None) -> Answer:
         decision_id = new_decision_id()
         speaks_grpc = decision.effect is Effect.DENY and request is not None and _speaks_grpc(request)
         reply = self._writer.write(decision, decision_id, grpc_caller=speaks_grpc)

@@ -11,7 +11,7 @@ from pathlib import Path
 from extauthz.authn.authenticator import KeySets, VerifiedTokens
 from extauthz.authn.claims import principal_of
 from extauthz.authn.strict_json import JsonRefusedError, parse_object
-from extauthz.authorizer import Snapshot, authorize_as, build_snapshot
+from extauthz.authorizer import NeedEngine, Snapshot, authorize_as, build_snapshot
 from extauthz.check.answer import Answer, Answerer, new_decision_id
 from extauthz.check.request import CheckedRequest, read_check_request
 from extauthz.check.response import ReplyWriter
@@ -169,6 +169,7 @@ async def _answer_with_keys(answerer: Answerer, message: bytes, now: float, key_
     need = None
     while True:
         answer = answerer.answer(message, now)
+        assert not isinstance(answer, NeedEngine)  # noqa: S101 - only the service has an engine
         if isinstance(answer, Answer):
             if need is not None and answer.decision.reason is Reason.KEY_SET_UNAVAILABLE:
                 detail = failures[-1].detail if failures else "no keys came"

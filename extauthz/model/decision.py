@@ -70,8 +70,10 @@ class Reason(StrEnum):
     NO_MATCHING_ALLOW = "no_matching_allow"
     INSUFFICIENT_SCOPE = "insufficient_scope"
     UPSTREAM_HEADER_INVALID = "upstream_header_invalid"
+    DENIED_BY_ENGINE = "denied_by_engine"
 
     KEY_SET_UNAVAILABLE = "key_set_unavailable"
+    ENGINE_UNAVAILABLE = "engine_unavailable"
     DEADLINE_EXCEEDED = "deadline_exceeded"
     OVERLOADED = "overloaded"
     INTERNAL_ERROR = "internal_error"

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from extauthz.authn.authenticator import NeedKeySet
+from extauthz.authorizer import Need, NeedEngine
 from extauthz.check.answer import Answer, Answerer
+from extauthz.model.access import Facts
 from extauthz.model.decision import Reason
+from extauthz.model.engine import EngineAnswer
 from extauthz.server.admission import Admission
 from extauthz.server.call import Call, CallError, ClientGoneError, MessageTooLargeError
 
@@ -35,6 +38,12 @@ WAITING_PART: Final = 0.5
 in the HTTP layer, which we do not see."""
 
 
+class AskEngine(Protocol):
+    """Asks the remote engine about a request, within so many seconds; an answer comes in any case."""
+
+    def __call__(self, facts: Facts, seconds: float, /) -> Awaitable[EngineAnswer]: ...
+
+
 class Observer(Protocol):
     """Told of every answer once it is sent, by whom it was given, how long it took, and to which call."""
 
@@ -48,13 +57,14 @@ class CheckLimits:
     deadline_seconds: float
     """From its arrival to its answer; the caller's own timeout may leave less."""
     capacity: int
-    """How many requests may wait: for their turn, and for a key set."""
+    """How many requests may wait: for their turn, and for a key set or an engine."""
 
 
 class CheckMethod:
     """`envoy.service.auth.v3.Authorization/Check`.
 
-    `answerer` is replaced by whoever loads policies; a call uses the one in force when it arrived.
+    `answerer` is replaced by whoever loads policies; a call uses the one in force when it arrived. `ask_engine` is put
+    in place by whoever gives answerers an engine.
     """
 
     def __init__(
@@ -82,6 +92,7 @@ class CheckMethod:
             monotonic: seconds of a clock that never jumps.
         """
         self.answerer = answerer
+        self.ask_engine: AskEngine = _ask_nobody
         self._fetch = fetch
         self._observe = observe
         self._on_failure = on_failure
@@ -89,14 +100,14 @@ class CheckMethod:
         self._limits = limits
         self._clock = clock
         self._monotonic = monotonic
-        self._fetching = 0
+        self._awaiting = 0
         # Built ahead, so that it is there even when building an answer is what fails.
         self._last_resort = answerer.refuse(Reason.INTERNAL_ERROR)
 
     @property
     def waiting(self) -> int:
-        """Calls that wait now: for their turn, or for a key set."""
-        return self._admission.parked + self._fetching
+        """Calls that wait now: for their turn, for a key set, or for an engine."""
+        return self._admission.parked + self._awaiting
 
     async def __call__(self, call: Call) -> None:
         """Answer one call."""
@@ -136,34 +147,41 @@ class CheckMethod:
         except MessageTooLargeError:
             return answerer.refuse(Reason.REQUEST_TOO_LARGE)
         answer = answerer.answer(message, self._clock())
-        if isinstance(answer, NeedKeySet):
-            return await self._answer_with_keys(answerer, message, answer, deadline)
+        if not isinstance(answer, Answer):
+            return await self._answer_with_need(answerer, message, answer, deadline)
         return answer
 
     async def decide(self, message: bytes) -> Answer:
         """Answer one message that did not come as a call: not admitted, not observed."""
         answerer = self.answerer
         answer = answerer.answer(message, self._clock())
-        if isinstance(answer, NeedKeySet):
+        if not isinstance(answer, Answer):
             deadline = self._monotonic() + self._limits.deadline_seconds
-            return await self._answer_with_keys(answerer, message, answer, deadline)
+            return await self._answer_with_need(answerer, message, answer, deadline)
         return answer
 
-    async def _answer_with_keys(self, answerer: Answerer, message: bytes, need: NeedKeySet, deadline: float) -> Answer:
-        """Fetch what is missing and ask again, within the deadline."""
-        if self._fetching >= self._limits.capacity:
+    async def _answer_with_need(self, answerer: Answerer, message: bytes, need: Need, deadline: float) -> Answer:
+        """Get what is missing, within the deadline."""
+        if self._awaiting >= self._limits.capacity:
             return answerer.could_not_decide(message, Reason.OVERLOADED)
-        self._fetching += 1
+        self._awaiting += 1
+        answer: Answer | Need = need
+        fetches = 0
         try:
             async with asyncio.timeout(deadline - self._monotonic()):
-                for _ in range(MAX_FETCHES):
-                    await self._fetch(need)
+                while isinstance(answer, NeedKeySet) and fetches < MAX_FETCHES:
+                    await self._fetch(answer)
+                    fetches += 1
                     answer = answerer.answer(message, self._clock())
-                    if not isinstance(answer, NeedKeySet):
-                        return answer
-                    need = answer
+            if isinstance(answer, NeedEngine):  # keeps the time itself: it has to know whether that ran out
+                engine_answer = await self.ask_engine(answer.facts, deadline - self._monotonic())
+                return answerer.conclude(answer, engine_answer)
         except TimeoutError:
             return answerer.could_not_decide(message, Reason.DEADLINE_EXCEEDED)
         finally:
-            self._fetching -= 1
-        return answerer.could_not_decide(message, Reason.KEY_SET_UNAVAILABLE)
+            self._awaiting -= 1
+        return answer if isinstance(answer, Answer) else answerer.could_not_decide(message, Reason.KEY_SET_UNAVAILABLE)
+
+
+async def _ask_nobody(_facts: Facts, _seconds: float) -> EngineAnswer:
+    return EngineAnswer(Reason.ENGINE_UNAVAILABLE)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from extauthz.authn.authenticator import KeySets, NeedKeySet, VerifiedTokens
 from extauthz.authorizer import Snapshot, build_snapshot
 from extauthz.check.answer import Answer, Answerer
+from extauthz.model.access import Facts
+from extauthz.model.engine import EngineAnswer
 from extauthz.model.policy import PolicySet
 from extauthz.server.admission import Admission
 from extauthz.server.call import Call
@@ -28,6 +32,20 @@ class DeciderSettings:
     """Answer "could not decide" by an error, which the proxy's `failure_mode_allow` may let through."""
 
 
+class Engine(Protocol):
+    """A remote engine, asked and counted (`sources.opa.RemoteOpa`)."""
+
+    answers: Counter[str]
+    seconds: float
+
+    async def ask(self, facts: Facts, seconds: float) -> EngineAnswer:
+        """Its say, or that it could not be asked within so many seconds."""
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether it has not answered lately."""
+
+
 class Decider:
     """Answers Checks, under no policy set until one is put into force. For one event loop, the running one."""
 
@@ -40,8 +58,9 @@ class Decider:
         on_failure: Callable[[Exception], None],
         clock: Callable[[], float],
         monotonic: Callable[[], float],
+        engine: Engine | None = None,
     ) -> None:
-        """Answer from now on; see `CheckMethod` for the arguments."""
+        """Answer from now on; see `CheckMethod` for the arguments. Where there is an engine, it must allow, too."""
         self.counter = DecisionCounter()
         self.log: DecisionLog | None = None
         """Told of every answer, once there is one."""
@@ -49,6 +68,7 @@ class Decider:
         """Likewise."""
         self._settings = settings
         self._key_sets = key_sets
+        self._engine = engine
         self._tokens = VerifiedTokens()
         self._has_snapshot = False
         self.check = CheckMethod(
@@ -61,10 +81,12 @@ class Decider:
             clock=clock,
             monotonic=monotonic,
         )
+        if engine is not None:
+            self.check.ask_engine = engine.ask
 
     def prepare(self, policy_set: PolicySet) -> Snapshot:
         """Compile a set, to be put into force later. In any thread."""
-        return build_snapshot(policy_set, self._key_sets, self._tokens)
+        return build_snapshot(policy_set, self._key_sets, self._tokens, has_engine=self._engine is not None)
 
     def put_into_force(self, snapshot: Snapshot) -> None:
         """From now on, calls that arrive are decided by this set."""
@@ -81,6 +103,10 @@ class Decider:
         if self.log is not None:
             tally.decision_log_drops = self.log.dropped
             tally.decision_log_left_out = self.log.left_out
+        if self._engine is not None:
+            tally.engine_answers = self._engine.answers
+            tally.engine_seconds = self._engine.seconds
+            tally.engine_left_alone = int(self._engine.is_left_alone)
         tally.waiting = self.check.waiting
         return tally
 

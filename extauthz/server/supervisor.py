@@ -253,7 +253,7 @@ class Supervisor:
         finally:
             worker.link.close()
             self._workers.remove(worker)
-            self._retired.add(replace(worker.tally, waiting=0), self._routes)
+            self._retired.add(replace(worker.tally, waiting=0, engine_left_alone=0), self._routes)
             await worker.end()
         return worker.how_it_ended()
 

@@ -64,6 +64,7 @@ class ServiceMetrics(Collector):
         yield from _decision_families(tally)
         yield from _token_families(tally)
         yield from _decision_log_families(tally)
+        yield from _engine_families(tally)
         yield from self._state_families()
         yield from self._policy_families()
         yield from self._key_set_families()
@@ -169,6 +170,25 @@ def _decision_log_families(tally: Tally) -> Iterator[Metric]:
     )
 
 
+def _engine_families(tally: Tally) -> Iterator[Metric]:
+    answers = CounterMetricFamily(
+        "extauthz_engine_answers",
+        "What came of asking the remote engine: what it said, or why it said nothing.",
+        labels=["reason"],
+    )
+    for reason, count in sorted(tally.engine_answers.copy().items()):
+        answers.add_metric([str(reason)], count)
+    yield answers
+    yield CounterMetricFamily(
+        "extauthz_engine_seconds", "Time that those answers took, all together.", value=tally.engine_seconds
+    )
+    yield GaugeMetricFamily(
+        "extauthz_engine_left_alone",
+        "Processes that answer 503 without asking the remote engine, because it has not answered lately.",
+        value=tally.engine_left_alone,
+    )
+
+
 def _decision_families(tally: Tally) -> Iterator[Metric]:
     decisions = CounterMetricFamily("extauthz_decisions", "Answers given.", labels=["effect", "reason", "route"])
     counted = tally.decisions.copy()
@@ -185,11 +205,13 @@ def _decision_families(tally: Tally) -> Iterator[Metric]:
     )
     yield CounterMetricFamily(
         "extauthz_deadline_misses",
-        "Requests that were answered as could-not-decide because a key set did not come in time.",
+        "Requests that were answered as could-not-decide because a key set or an engine did not answer in time.",
         value=by_reason[Reason.DEADLINE_EXCEEDED],
     )
     yield GaugeMetricFamily(
-        "extauthz_waiting_requests", "Requests that wait now: for their turn, or for a key set.", value=tally.waiting
+        "extauthz_waiting_requests",
+        "Requests that wait now: for their turn, a key set, or an engine.",
+        value=tally.waiting,
     )
     latency = HistogramMetricFamily(
         "extauthz_decision_seconds", "From the arrival of a call to the departure of its answer."

@@ -40,7 +40,13 @@ class Tally:
     decision_log_left_out: int = 0
     """Answers that are not logged because of sampling."""
     waiting: int = 0
-    """Calls that wait at this moment: for their turn, or for a key set."""
+    """Calls that wait at this moment: for their turn, for a key set, or for an engine."""
+    engine_answers: Counter[str] = field(default_factory=Counter)
+    """What came of asking a remote engine, by reason."""
+    engine_seconds: float = 0.0
+    """That those took, all together."""
+    engine_left_alone: int = 0
+    """Processes that do not ask it at this moment, because it has not answered lately."""
 
     def add(self, other: Tally, routes: RouteLabels) -> None:
         """Add what another process has counted; its routes are labelled anew, as it may have named others."""
@@ -53,6 +59,9 @@ class Tally:
         self.decision_log_drops += other.decision_log_drops
         self.decision_log_left_out += other.decision_log_left_out
         self.waiting += other.waiting
+        self.engine_answers += other.engine_answers
+        self.engine_seconds += other.engine_seconds
+        self.engine_left_alone += other.engine_left_alone
 
 
 class RouteLabels(dict[str | None, str]):

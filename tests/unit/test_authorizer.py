@@ -7,9 +7,10 @@ import pytest
 from jwt.utils import base64url_encode
 
 from extauthz.authn.authenticator import KeySets, NeedKeySet, VerifiedTokens
-from extauthz.authorizer import authorize, authorize_as, build_snapshot
+from extauthz.authorizer import NeedEngine, authorize, authorize_as, build_snapshot, conclude
 from extauthz.model.access import ANONYMOUS, Principal
 from extauthz.model.decision import Effect, Outcome, Reason
+from extauthz.model.engine import ENGINE_POLICY, EngineAnswer
 from extauthz.model.policy import (
     ApiKey,
     ApiKeyProvider,
@@ -213,3 +214,50 @@ def test_an_author_may_ask_as_anybody():
 
 def _user_header():
     return UpstreamHeader("x-user", (TemplatePart(path=("principal", "subject")),))
+
+
+# --- A remote engine -----------------------------------------------------------------------------------------------
+
+
+def with_engine(*routes, **fields):
+    return build_snapshot(make_policy_set(*routes, **fields), KeySets(), VerifiedTokens(), has_engine=True)
+
+
+def test_an_engine_is_asked_about_what_the_set_allows_and_nothing_else():
+    """A request that the set denies, cannot read or does not know costs the engine nothing."""
+    broken = make_rule(RuleKind.DENY, When(FixedCondition(Outcome.ERRORED)))
+    snapshot = with_engine(make_route("/open"), make_route("/shut", deny=(broken,)))
+    need = authorize(Request(target="/open"), snapshot, NOW)
+    assert isinstance(need, NeedEngine)
+    assert need.facts.path == "/open"
+    for target in ("/shut", "/nowhere", "//"):
+        decided = authorize(Request(target=target), snapshot, NOW)
+        assert not isinstance(decided, NeedEngine)
+        assert decided.effect is Effect.DENY
+    assert authorize_as(Request(target="/open"), snapshot, NOW, ANONYMOUS).effect is Effect.ALLOW
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.PREFLIGHT])
+def test_an_engine_allows_by_saying_so_and_denies_by_anything_else(reason):
+    """And is named among what determined the decision."""
+    snapshot = with_engine(make_route("/open"))
+    need = authorize(Request(target="/open"), snapshot, NOW)
+    assert isinstance(need, NeedEngine)
+    decision = conclude(need, EngineAnswer(reason), snapshot)
+    assert (decision.effect is Effect.ALLOW) is (reason is Reason.ALLOWED)
+    assert decision.reason is reason
+    assert decision.route == need.decision.route
+    assert decision.policies[-1] == ENGINE_POLICY
+    assert (ENGINE_POLICY in decision.errors) is (reason is Reason.EVALUATION_ERROR)
+    if decision.effect is Effect.ALLOW:
+        assert decision.upstream == need.decision.upstream
+
+
+def test_a_preflight_passes_without_an_engine():
+    """No rules apply to it, and an engine's say is one."""
+    origin = "https://app.shop.example"
+    snapshot = with_engine(make_route("/open", methods=["GET"], cors_origins=(origin,)))
+    headers = {"origin": [origin], "access-control-request-method": ["GET"]}
+    decision = authorize(Request(method="OPTIONS", target="/open", headers=headers), snapshot, NOW)
+    assert not isinstance(decision, NeedEngine | NeedKeySet)
+    assert decision.reason is Reason.PREFLIGHT

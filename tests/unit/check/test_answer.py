@@ -5,11 +5,12 @@ from envoy.service.auth.v3 import external_auth_pb2
 from google.protobuf import json_format
 from google.rpc import code_pb2
 
-from extauthz.authn.authenticator import KeySets, NeedKeySet, VerifiedTokens
-from extauthz.authorizer import build_snapshot
+from extauthz.authn.authenticator import KeySets, VerifiedTokens
+from extauthz.authorizer import Need, NeedEngine, build_snapshot
 from extauthz.check.answer import Answer, Answerer, new_decision_id
 from extauthz.check.response import DECISION_ID_LENGTH
 from extauthz.model.decision import Effect, Reason
+from extauthz.model.engine import EngineAnswer
 from tests.strategies import make_policy_set, make_route
 
 NOW = 1_800_000_000.0
@@ -25,7 +26,7 @@ def answerer():
     return Answerer(build_snapshot(make_policy_set(make_route("/open")), KeySets(), VerifiedTokens()))
 
 
-def answered(answer: Answer | NeedKeySet):
+def answered(answer: Answer | Need):
     assert isinstance(answer, Answer)
     return answer, external_auth_pb2.CheckResponse.FromString(answer.reply)
 
@@ -61,6 +62,40 @@ def test_a_bug_becomes_could_not_decide(monkeypatch):
     assert isinstance(answer.failure, RuntimeError)
     assert (response.status.code, response.denied_response.status.code) == (code_pb2.PERMISSION_DENIED, 503)
     assert b"a bug" not in answer.reply
+
+
+def asked():
+    """An answerer that has an engine, and what it needs of it."""
+    snapshot = build_snapshot(make_policy_set(make_route("/open")), KeySets(), VerifiedTokens(), has_engine=True)
+    asking = Answerer(snapshot)
+    need = asking.answer(message(), NOW)
+    assert isinstance(need, NeedEngine)
+    return asking, need
+
+
+def test_the_engine_has_the_last_word():
+    """Its say becomes the answer, in the caller's form."""
+    asking, need = asked()
+    _, response = answered(asking.conclude(need, EngineAnswer(Reason.ALLOWED)))
+    assert response.status.code == code_pb2.OK
+    answer, response = answered(asking.conclude(need, EngineAnswer(Reason.ENGINE_UNAVAILABLE)))
+    assert (response.status.code, response.denied_response.status.code) == (code_pb2.PERMISSION_DENIED, 503)
+    assert answer.request is need.facts.request
+    assert answer.revision == asking.snapshot.revision
+
+
+def test_a_bug_after_the_engine_becomes_could_not_decide(monkeypatch):
+    """As one before it does."""
+
+    def broken(*_):
+        raise RuntimeError("a bug")
+
+    asking, need = asked()
+    monkeypatch.setattr("extauthz.check.answer.conclude", broken)
+    answer, response = answered(asking.conclude(need, EngineAnswer(Reason.ALLOWED)))
+    assert answer.decision.reason is Reason.INTERNAL_ERROR
+    assert isinstance(answer.failure, RuntimeError)
+    assert response.status.code == code_pb2.PERMISSION_DENIED
 
 
 def test_without_a_policy_set_the_answer_is_an_error():
