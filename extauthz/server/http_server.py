@@ -18,6 +18,7 @@ from h2corn._lib import prepare_tls
 from h2corn._server import TlsMaterial
 
 from extauthz.errors import ConfigurationError
+from extauthz.server.scheduling import let_io_wait_for_decisions
 from extauthz.server.sockets import ListeningSocket
 from extauthz.server.streams import Streams
 from extauthz.tls import Credentials
@@ -125,6 +126,7 @@ class HttpServer:
     async def started(self) -> None:
         """Wait until requests are accepted."""
         await self._current.server.wait_started()
+        let_io_wait_for_decisions()
 
     async def replace_credentials(self, credentials: Credentials) -> None:
         """Serve new connections with other credentials; returns when the old ones are closed. Only while running.
