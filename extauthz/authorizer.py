@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from extauthz.authn.authenticator import Authenticator, KeySets, NeedKeySet, VerifiedTokens
 from extauthz.authn.challenge import challenge_for
@@ -27,6 +27,9 @@ from extauthz.pdp.upstream import UpstreamHeaderInvalidError, UpstreamRenderer
 
 T = TypeVar("T")
 
+_KEPT_DECISIONS: Final = 16
+"""How many decisions are kept with a caller: those of the few routes that one client uses."""
+
 
 @dataclass(frozen=True, slots=True)
 class CompiledRoute:
@@ -39,6 +42,9 @@ class CompiledRoute:
     rules: RouteRules
     resolve_roles: Callable[[Facts], RoleHolding]
     upstream: UpstreamRenderer
+    decides_by_ruling: bool
+    """Whether a decision follows from the ruling and the caller, whatever else the request holds: then it is made once
+    for a caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +104,16 @@ def build_snapshot(
 
     def compile_route(route: Route) -> CompiledRoute:
         looks = route.authentication is not Authentication.NONE
+        rules = RouteRules(route, policy_set)
+        upstream = UpstreamRenderer(route.upstream_headers, policy_set.owned_headers)
         return CompiledRoute(
             route=route,
             variables=route.path.variables,
             authenticator=authenticator_for(route.providers) if looks else None,
-            rules=RouteRules(route, policy_set),
+            rules=rules,
             resolve_roles=resolver.for_route(route.authentication),
-            upstream=UpstreamRenderer(route.upstream_headers, policy_set.owned_headers),
+            upstream=upstream,
+            decides_by_ruling=upstream.follows_from_principal and not rules.looks_for_scopes,
         )
 
     return Snapshot(
@@ -218,7 +227,21 @@ def _authenticate(
 
 def _decide(facts: Facts, snapshot: Snapshot, compiled: CompiledRoute) -> Decision:
     caller = facts.principal
-    combined = compiled.rules.decide(facts)
+    ruling = compiled.rules.decide(facts)
+    if not compiled.decides_by_ruling:
+        return _conclude(snapshot, compiled, facts, ruling.combined)
+    kept = caller.derived if caller.authenticated else ruling.derived
+    decision = kept.get(ruling.number)
+    if not isinstance(decision, Decision):
+        decision = _conclude(snapshot, compiled, facts, ruling.combined)
+        if len(kept) < _KEPT_DECISIONS:
+            kept[ruling.number] = decision
+    return decision
+
+
+def _conclude(snapshot: Snapshot, compiled: CompiledRoute, facts: Facts, combined: Decision) -> Decision:
+    """What a ruling means for one request: an allow with its headers, or a denial with its reason."""
+    caller = facts.principal
     if combined.effect is Effect.DENY:
         anonymous = not caller.authenticated and compiled.route.authentication is Authentication.OPTIONAL
         reason = compiled.rules.reason(combined, anonymous=anonymous)

@@ -32,14 +32,18 @@ class CheckedRequest:
     __slots__ = ("_attributes", "_entries", "_http", "_names", "host", "method", "target")
 
     def __init__(self, check_request: external_auth_pb2.CheckRequest) -> None:
-        self._attributes = check_request.attributes
-        self._http = self._attributes.request.http
-        self.method: str = self._http.method
-        self.target: str = self._http.path
-        self.host: str = self._http.host
-        # The entries of `header_map` and their names, read at the first look at a header.
-        self._entries: Sequence[HeaderValue] | None = None
-        self._names: list[str] = []
+        attributes = check_request.attributes
+        request = attributes.request
+        if not request.HasField("http"):
+            raise RequestMalformedError("a CheckRequest without HTTP attributes")
+        http = request.http
+        self._attributes = attributes
+        self._http = http
+        self.method: str = http.method
+        self.target: str = http.path
+        self.host: str = http.host
+        self._entries: Sequence[HeaderValue] = ()
+        self._names: list[str] | None = None
 
     @property
     def scheme(self) -> str:
@@ -50,27 +54,28 @@ class CheckedRequest:
         return str(self._http.protocol)
 
     def header_values(self, name: str) -> Sequence[str]:
-        entries, names = self._header_map()
-        if entries:
-            count = names.count(name)
-            if count == 0:
-                return ()
-            if count == 1:
-                return (_text(entries[names.index(name)]),)
-            return tuple(_text(entry) for entry, its_name in zip(entries, names, strict=True) if its_name == name)
-        value = self._http.headers.get(name)
-        return () if value is None else (value,)
+        names = self._header_map_names()
+        if not names:
+            value = self._http.headers.get(name)
+            return () if value is None else (value,)
+        count = names.count(name)
+        if count == 0:
+            return ()
+        if count == 1:
+            return (_text(self._entries[names.index(name)]),)
+        return tuple(_text(entry) for entry, its_name in zip(self._entries, names, strict=True) if its_name == name)
 
     def header_names(self) -> Sequence[str]:
-        entries, names = self._header_map()
-        return [name for name in dict.fromkeys(names if entries else self._http.headers) if not name.startswith(":")]
+        names = self._header_map_names() or self._http.headers
+        return [name for name in dict.fromkeys(names) if not name.startswith(":")]
 
-    def _header_map(self) -> tuple[Sequence[HeaderValue], list[str]]:
-        entries = self._entries
-        if entries is None:
-            entries = self._entries = self._http.header_map.headers
-            self._names = [entry.key for entry in entries]
-        return entries, self._names
+    def _header_map_names(self) -> list[str]:
+        """The names of `header_map`'s entries, read at the first look at a header."""
+        names = self._names
+        if names is None:
+            self._entries = self._http.header_map.headers
+            names = self._names = [entry.key for entry in self._entries]
+        return names
 
     @property
     def source_address(self) -> str:
@@ -119,8 +124,6 @@ def read_check_request(message: bytes) -> CheckedRequest:
         check_request = external_auth_pb2.CheckRequest.FromString(message)
     except DecodeError:
         raise RequestMalformedError("not a serialised CheckRequest") from None
-    if not check_request.attributes.request.HasField("http"):
-        raise RequestMalformedError("a CheckRequest without HTTP attributes")
     return CheckedRequest(check_request)
 
 

@@ -90,7 +90,7 @@ class Principal:
     groups: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     claims: Claims = field(default_factory=lambda: MappingProxyType({}))
-    derived: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
+    derived: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
     """What rooms derived from it under the one policy set it was mapped for, each under its own key."""
 
 

@@ -6,6 +6,7 @@ ERRORED. A `require` is a deny of its negation, errors included.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
@@ -124,6 +125,20 @@ class CompiledRule:
 
 
 _REMEMBERED_COMBINATIONS: Final = 256
+_RULINGS: Final = itertools.count()
+
+
+class Ruling:
+    """What the law says about one combination of the verdicts of one route."""
+
+    __slots__ = ("combined", "derived", "number")
+
+    def __init__(self, combined: Decision) -> None:
+        self.combined = combined
+        self.number = next(_RULINGS)
+        """Its own among all rulings of this process, ever: a key that outlives it finds nothing."""
+        self.derived: dict[object, object] = {}
+        """What callers' own `derived` holds, for callers that nobody knows."""
 
 
 class RouteRules:
@@ -133,25 +148,27 @@ class RouteRules:
     remembered.
     """
 
-    __slots__ = ("_allow", "_combined", "_kinds", "_rules")
+    __slots__ = ("_allow", "_kinds", "_rules", "_rulings", "looks_for_scopes")
 
     def __init__(self, route: Route, policy_set: PolicySet) -> None:
         self._allow = tuple(CompiledRule(rule, policy_set) for rule in route.allow)
         self._rules = (*(CompiledRule(rule, policy_set) for rule in (*route.deny, *route.require)), *self._allow)
         self._kinds = {rule.id: rule.kind for rule in (*route.deny, *route.require)}
+        self.looks_for_scopes = any(isinstance(each, ScopeIs) for rule in route.allow for each in rule.conditions)
+        """Whether `missing_scopes` looks at the request; otherwise there are none."""
         # By the verdicts' identities: INVARIANT: they live in the rules, as long as this does.
-        self._combined: dict[tuple[int, ...], Decision] = {}
+        self._rulings: dict[tuple[int, ...], Ruling] = {}
 
-    def decide(self, facts: Facts) -> Decision:
-        """Evaluate every rule and combine; the reason says which kind of rule decided."""
+    def decide(self, facts: Facts) -> Ruling:
+        """Evaluate every rule and combine; the same combination of verdicts gives the same ruling."""
         verdicts = [rule.verdict(facts) for rule in self._rules]
         combination = tuple(map(id, verdicts))
-        decision = self._combined.get(combination)
-        if decision is None:
-            decision = combine(verdicts)
-            if len(self._combined) < _REMEMBERED_COMBINATIONS:
-                self._combined[combination] = decision
-        return decision
+        ruling = self._rulings.get(combination)
+        if ruling is None:
+            ruling = Ruling(combine(verdicts))
+            if len(self._rulings) < _REMEMBERED_COMBINATIONS:
+                self._rulings[combination] = ruling
+        return ruling
 
     def reason(self, decision: Decision, *, anonymous: bool) -> Reason:
         """Why `decide` denied. `anonymous`: nobody was authenticated on a route where that is optional."""

@@ -26,7 +26,7 @@ class UpstreamHeaderInvalidError(ExtAuthzError):
 class UpstreamRenderer:
     """The header changes of one route."""
 
-    __slots__ = ("_set", "removals")
+    __slots__ = ("_set", "follows_from_principal", "removals")
 
     def __init__(self, headers: Iterable[UpstreamHeader], owned_headers: Iterable[str]) -> None:
         headers = tuple(headers)
@@ -35,6 +35,10 @@ class UpstreamRenderer:
         removed = {h.name for h in headers if h.template is None}
         removed.update(spelling for name in owned_headers for spelling in header_spellings(name))
         self.removals = HeaderChanges((), tuple(sorted(removed - kept)))
+        self.follows_from_principal = all(
+            _follows_from_principal(part) for _, template in self._set for part in template
+        )
+        """Whether one caller gets the same changes on every request."""
 
     def render(self, facts: Facts) -> HeaderChanges:
         """The changes for one request; an absent or empty fact removes its header.
@@ -53,6 +57,11 @@ class UpstreamRenderer:
             else:
                 removed = (*removed, name)
         return HeaderChanges(tuple(rendered), removed)
+
+
+def _follows_from_principal(part: TemplatePart) -> bool:
+    """Roles do not: a binding's condition may read the request."""
+    return not part.path or part.path[0] == "claims" or (part.path[0] == "principal" and part.path[1] != "roles")
 
 
 def _render(template: tuple[TemplatePart, ...], facts: Facts) -> str:

@@ -216,6 +216,50 @@ def _user_header():
     return UpstreamHeader("x-user", (TemplatePart(path=("principal", "subject")),))
 
 
+def test_a_decision_is_made_once_for_a_caller_where_it_follows_from_who_that_is():
+    """The same object for the same token and route; another route, another caller and a path in a header part them."""
+    snapshot = snapshot_of(
+        private("/a/{id}", upstream_headers=(_user_header(),)),
+        private("/b", upstream_headers=(_user_header(),)),
+        private("/c/{id}", upstream_headers=(UpstreamHeader("x-id", (TemplatePart(path=("path", "id")),)),)),
+        owned_headers=("x-user", "x-id"),
+    )
+    alice, bob = bearer(), bearer(sub="bob")
+    first = decide(snapshot, "/a/1", headers=alice)
+    assert decide(snapshot, "/a/2", headers=alice) is first
+    assert decide(snapshot, "/b", headers=alice).route == "/b"
+    assert decide(snapshot, "/a/1", headers=bob).upstream.set == (("x-user", "bob"),)
+    assert [dict(decide(snapshot, f"/c/{i}", headers=alice).upstream.set) for i in (1, 2)] == [
+        {"x-id": "1"},
+        {"x-id": "2"},
+    ]
+
+
+def test_a_caller_of_many_routes_is_decided_like_any_other():
+    """Few decisions are kept with a caller, so that many tokens cannot fill the memory; the others are made anew."""
+    snapshot = snapshot_of(*(private(f"/{number}") for number in range(100)))
+    alice = Principal(True, "alice", "corp")
+    for _ in range(2):
+        decided = [authorize_as(Request(target=f"/{number}"), snapshot, NOW, alice) for number in range(100)]
+        assert [each.route for each in decided] == [f"/{number}" for number in range(100)]
+    assert 0 < len(alice.derived) < 50
+
+
+def test_a_set_that_replaces_another_decides_for_itself():
+    """Verified tokens outlive a set, and an author's principal too; what was decided for them does not."""
+    tokens, alice = VerifiedTokens(), Principal(True, "alice", "corp")
+    denying = make_rule(RuleKind.DENY, Authenticated())
+    sets = [
+        make_policy_set(private(deny=deny), providers=(provider(),), default_providers=("corp",))
+        for deny in ((), (denying,), ())
+    ]
+    snapshots = [build_snapshot(each, KeySets(), tokens) for each in sets]
+    expected = [Effect.ALLOW, Effect.DENY, Effect.ALLOW]
+    assert [decide(each, headers=bearer()).effect for each in snapshots] == expected
+    assert [authorize_as(Request(target="/private"), each, NOW, alice).effect for each in snapshots] == expected
+    assert tokens.verifications == 1
+
+
 # --- A remote engine -----------------------------------------------------------------------------------------------
 
 

@@ -115,14 +115,14 @@ def rules(*, deny=(), require=(), allow=()):
 def test_the_reason_says_which_kind_of_rule_decided(lists, anonymous, reason):
     """A satisfied deny before a failed requirement before an error; the anonymous are asked for a credential."""
     compiled = rules(**lists)
-    decision = compiled.decide(make_facts())
+    decision = compiled.decide(make_facts()).combined
     assert decision.effect is Effect.DENY
     assert compiled.reason(decision, anonymous=anonymous) is reason
 
 
 def test_every_satisfied_allow_is_named():
     """An allow lists all the rules that say so, and the errors beside them."""
-    decision = rules(deny=[NO], require=[YES], allow=[YES, NO, ERROR, YES]).decide(make_facts())
+    decision = rules(deny=[NO], require=[YES], allow=[YES, NO, ERROR, YES]).decide(make_facts()).combined
     assert decision.policies == ("route.allow.0", "route.allow.3")
     assert decision.errors == ("route.allow.2",)
 
@@ -148,10 +148,25 @@ def test_a_decision_is_that_of_its_own_request_whatever_was_decided_before():
     route = make_route(deny=made[RuleKind.DENY], require=made[RuleKind.REQUIRE], allow=made[RuleKind.ALLOW])
     remembering = RouteRules(route, SET)
     names = [f"{kind}-{i}" for kind in kinds for i in range(2)]
+    by_number: dict[int, tuple[Outcome, ...]] = {}
     for outcomes in [*itertools.product(Outcome, repeat=len(names))] * 2:
         headers = {name: [str(outcome)] for name, outcome in zip(names, outcomes, strict=True)}
         facts = make_facts(request=Request(headers=headers))
-        assert remembering.decide(facts) == RouteRules(route, SET).decide(facts), outcomes
+        ruling = remembering.decide(facts)
+        assert ruling.combined == RouteRules(route, SET).decide(facts).combined, outcomes
+        assert by_number.setdefault(ruling.number, outcomes) == outcomes
+
+
+def test_rulings_of_different_routes_have_different_numbers():
+    """A number stands for one route's ruling for as long as the process lives, also when the route is gone."""
+    numbers = [RouteRules(make_route(), SET).decide(make_facts()).number for _ in range(100)]
+    assert len(set(numbers)) == 100
+
+
+@pytest.mark.parametrize(("condition", "looks"), [(ScopeIs(("a",)), True), (Authenticated(), False)])
+def test_only_a_rule_about_scopes_makes_a_denial_depend_on_more_than_the_verdicts(condition, looks):
+    """Which scopes a challenge names is found out by evaluating the rule's conditions again."""
+    assert RouteRules(make_route(allow=(make_rule(RuleKind.ALLOW, condition),)), SET).looks_for_scopes is looks
 
 
 @pytest.mark.parametrize(

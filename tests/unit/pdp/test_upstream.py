@@ -78,3 +78,19 @@ def test_roles_that_could_not_be_determined_are_not_sent():
     """A backend must not read a list that lacks a role for a reason it cannot see."""
     with pytest.raises(UpstreamHeaderInvalidError):
         value(("principal", "roles"), roles=RoleHolding(frozenset({"a"}), frozenset({"b"})))
+
+
+@pytest.mark.parametrize(
+    ("parts", "follows"),
+    [
+        (("constant",), True),
+        ((("principal", "subject"), ":", ("principal", "groups")), True),
+        ((("claims", "o", "k"),), True),
+        ((("principal", "roles"),), False),
+        ((("path", "id"),), False),
+        ((("principal", "subject"), ("path", "id")), False),
+    ],
+)
+def test_headers_follow_from_the_caller_unless_a_path_or_roles_are_in_them(parts, follows):
+    """Only what is the same on all of a caller's requests may be kept; a binding's condition may read the request."""
+    assert UpstreamRenderer([header("x-user", *parts)], OWNED).follows_from_principal is follows

@@ -8,6 +8,8 @@ from extauthz.lowering.address import TcpAddress
 from extauthz.server.http_server import HttpServer, grpc_config
 from extauthz.server.sockets import listen
 
+ANYWHERE = TcpAddress("127.0.0.1", 0)
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="SCHED_BATCH is Linux'")
 
 
@@ -24,7 +26,7 @@ def test_a_running_server_does_its_io_without_preempting_decisions():
         raise AssertionError
 
     async def main():
-        server = HttpServer(application, [listen(TcpAddress("127.0.0.1", 0))], grpc_config(drain_timeout_seconds=1.0))
+        server = HttpServer(lambda _: application, [listen(ANYWHERE)], grpc_config(drain_timeout_seconds=1.0))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(server.run())
             await server.started()
