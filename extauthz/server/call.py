@@ -13,9 +13,11 @@ from typing import Protocol, TypeAlias
 
 
 class GrpcStatus(IntEnum):
-    """The status codes that a transport itself answers with (google/rpc/code.proto)."""
+    """The status codes that calls are answered with (google/rpc/code.proto)."""
 
     OK = 0
+    UNKNOWN = 2
+    DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
     RESOURCE_EXHAUSTED = 8
     UNIMPLEMENTED = 12
