@@ -93,9 +93,9 @@ class RequestText(Record):
     """What is sent: written down, or a captured CheckRequest."""
 
     capture = Key(TEXT, "A file with a CheckRequest, JSON or serialised, relative to this one; nothing else then.")
+    method = Key(Text(pattern=_TOKEN_PATTERN, form="an HTTP method"), "The method; by default GET.")
     path = Key(TEXT, "The path, with its query, as sent.")
     grpc = Key(Text(pattern=r"[^\s/]+/[^\s/]+", form="a gRPC method: package.Service/Method"), "Instead of a path.")
-    method = Key(Text(pattern=_TOKEN_PATTERN, form="an HTTP method"), "The method; by default GET.")
     host = Key(TEXT, "The host; by default that of `defaults`, else the only one of the set.")
     scheme = Key(Choice(("http", "https")), "By default http.")
     headers = Key(MapOf(OneOrMany(HEADER_VALUE), HEADER_NAME), "Headers; a list repeats the header.")
@@ -136,22 +136,22 @@ class CaseText(Record):
     """One test."""
 
     name = Key(NAME, "What it shows.", required=True)
+    now = Key(_NOW, _NOW_DOC)
     principal = Key(_PRINCIPAL, "Who asks: a name of `principals`, or written here; by default `anonymous`.")
     request = Key(_REQUEST, "What is asked: a name of `requests`, or written here.", required=True)
     expect = Key(_EXPECT, "What must come of it: allow, deny, a status, a reason, or a mapping.", required=True)
-    now = Key(_NOW, _NOW_DOC)
 
 
 class TableText(Record):
     """Principals x requests, with what must come of each pair."""
 
     name = Key(NAME, "What it shows.", required=True)
+    now = Key(_NOW, _NOW_DOC)
     expect = Key(
         MapOf(MapOf(_EXPECT, NAME), NAME),
         "By principal, then by request; every row has every column.",
         required=True,
     )
-    now = Key(_NOW, _NOW_DOC)
 
 
 class DefaultsText(Record):

@@ -88,6 +88,7 @@ def _register_commands() -> None:
     from extauthz.cli.policy_coverage import measure
     from extauthz.cli.policy_diff import compare_sets
     from extauthz.cli.policy_explain import explain_request
+    from extauthz.cli.policy_format import format_files
     from extauthz.cli.policy_matrix import print_matrix
     from extauthz.cli.policy_new import write_set
     from extauthz.cli.policy_rule import describe
@@ -101,6 +102,7 @@ def _register_commands() -> None:
     policy_app.command("coverage")(measure)
     policy_app.command("diff")(compare_sets)
     policy_app.command("explain")(explain_request)
+    policy_app.command("format")(format_files)
     policy_app.command("matrix")(print_matrix)
     policy_app.command("new")(write_set)
     policy_app.command("rule")(describe)

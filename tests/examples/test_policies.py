@@ -76,3 +76,8 @@ def test_examples_hold_no_private_keys():
     for file in key_sets:
         for key in json.loads(file.read_text(encoding="utf-8"))["keys"]:
             assert not key.keys() & {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
+
+
+def test_sets_are_in_the_one_style(capsys):
+    """`extauthz policy format` would change nothing in them."""
+    assert run(["policy", "format", "policies", "--check"]) == 0, capsys.readouterr().out
