@@ -144,7 +144,11 @@ class Settings(BaseSettings):
     state: FileName | None = Field(
         default=None, description="Folder, 0700, that keeps the last good key sets over restarts."
     )
-    decision_log: FileName = Field(default="off", description="A file, `stdout` or `off`.")
+    decision_log: FileName = Field(
+        default="off",
+        description="A file, `stdout`, `otlp` or `off`. `otlp`: log records, by OTLP over HTTP as OTEL_* say; needs "
+        "the extra `otel`.",
+    )
     decision_log_max_bytes: int | None = Field(
         default=None,
         ge=2 * 1024 * 1024,
@@ -209,7 +213,7 @@ class Settings(BaseSettings):
                 f"use a loopback address or unix:/path, or set admin_api: false ({ENVIRONMENT_PREFIX}ADMIN_API=false) "
                 "to serve only probes and metrics there"
             )
-        if self.decision_log_max_bytes is not None and self.decision_log in {"off", "stdout"}:
+        if self.decision_log_max_bytes is not None and self.decision_log in {"off", "otlp", "stdout"}:
             raise ValueError(
                 f"decision_log_max_bytes: {self.decision_log} is no file to be put aside: name one in decision_log, or "
                 "leave this out"

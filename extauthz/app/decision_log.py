@@ -12,6 +12,7 @@ from extauthz.server.messages import DecisionLogSettings
 from extauthz.settings import Settings
 from extauthz.telemetry.decision_log import DecisionLog, Sampling, SubjectForm
 from extauthz.telemetry.logging import Logger
+from extauthz.telemetry.otlp_sink import OtlpSink
 from extauthz.telemetry.sink import DescriptorSink, FileSink, Rotation, Sink
 
 _STDOUT: Final = 1
@@ -21,6 +22,7 @@ def open_decision_log(settings: Settings, logger: Logger) -> DecisionLog | None:
     """The log of answers given in this process; None when none is wanted.
 
     Raises:
+        ConfigurationError: it cannot be sent as the environment says.
         EnvironmentUnfitError: it cannot be written.
     """
     form = decision_log_form(settings)
@@ -40,6 +42,7 @@ def open_collector(settings: Settings, logger: Logger) -> LogCollector | None:
     """What gathers the lines of workers; None when none are wanted.
 
     Raises:
+        ConfigurationError: they cannot be sent as the environment says.
         EnvironmentUnfitError: they cannot be written.
     """
     if settings.decision_log == "off":
@@ -71,6 +74,8 @@ def _open_sink(settings: Settings) -> Sink:
     where, max_bytes = settings.decision_log, settings.decision_log_max_bytes
     if where == "stdout":
         return DescriptorSink(_STDOUT)
+    if where == "otlp":
+        return OtlpSink()
     try:
         return FileSink(where, None if max_bytes is None else Rotation(max_bytes, settings.decision_log_keep))
     except OSError as error:

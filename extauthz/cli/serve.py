@@ -38,7 +38,10 @@ def serve(
         Path | None, typer.Option(metavar="DIR", help="Keeps the last good key sets over restarts; created 0700.")
     ] = None,
     decision_log: Annotated[
-        str | None, typer.Option(metavar="FILE|stdout|off", help="A JSON line for every decision. [off]")
+        str | None,
+        typer.Option(
+            metavar="FILE|stdout|otlp|off", help="A line for every decision; otlp sends it as OTEL_* say. [off]"
+        ),
     ] = None,
     decision_log_max_bytes: Annotated[
         int | None, typer.Option(metavar="BYTES", help="Put the decision log aside at this size. [never]")

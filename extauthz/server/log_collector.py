@@ -6,23 +6,30 @@ queues of the processes, which count what they drop.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
+from extauthz.telemetry.decision_log import FLUSH_SECONDS, LOST_AT_THE_END
 from extauthz.telemetry.sink import Sink
 
 _READ_BYTES: Final = 1024 * 1024
-_FLUSH_SECONDS: Final = 2.0
-"""How long the end waits for the last lines to be written."""
 
 
 class LogCollector:
     """Writes what it reads to the sink, whole lines only."""
 
     def __init__(self, sink: Sink, *, on_failure: Callable[[OSError], None]) -> None:
-        """`on_failure` is told, in a thread, when writing fails, and not again until it succeeded in between."""
+        """Write to the sink, which is closed by `close`.
+
+        Args:
+            sink: where the lines go.
+            on_failure: told, in a thread, when writing fails, and not again until it succeeded in between; and at the
+                end, when lines were left.
+        """
         self._sink = sink
         self._on_failure = on_failure
         self._is_failing = False
@@ -39,11 +46,15 @@ class LogCollector:
         thread.start()
 
     def close(self) -> None:
-        """Wait until what the processes have written is in the sink, and close it. They have ended by now."""
+        """Wait a while until what the processes have written is in the sink, and close it. They have ended by now."""
+        deadline = time.monotonic() + FLUSH_SECONDS
         for thread in self._threads:
-            thread.join(_FLUSH_SECONDS)
-        with self._turn:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if self._turn.acquire(blocking=False):  # else somebody is still writing to it
             self._sink.close()
+            self._turn.release()
+        if any(thread.is_alive() for thread in self._threads):
+            self._on_failure(OSError(errno.ETIMEDOUT, LOST_AT_THE_END))
 
     def _read(self, descriptor: int) -> None:
         rest = b""

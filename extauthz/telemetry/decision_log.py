@@ -9,6 +9,7 @@ writing in a thread. What does not fit the queue, or cannot be written, is count
 from __future__ import annotations
 
 import asyncio
+import errno
 import hmac
 import json
 import random
@@ -39,6 +40,7 @@ MAX_BLOCKS: Final = 8
 """Blocks that may wait to be written."""
 FLUSH_SECONDS: Final = 2.0
 """How long an end waits for the last lines to be written."""
+LOST_AT_THE_END: Final = "the last lines could not be written in time"
 
 
 class SubjectForm(StrEnum):
@@ -92,7 +94,8 @@ class DecisionLog:
             subject: how the caller is named.
             key: of the pseudonyms, for `SubjectForm.HMAC`.
             clock: seconds since the epoch.
-            on_failure: told, in a thread, when writing fails, and not again until it succeeded in between.
+            on_failure: told, in a thread, when writing fails, and not again until it succeeded in between; and at the
+                end, when lines were left.
             sampling: which answers are logged.
         """
         self._sink = sink
@@ -142,6 +145,8 @@ class DecisionLog:
                 self._blocks.put(rest[start : start + BLOCK])
             self._blocks.put(None)
             writer.join(FLUSH_SECONDS)
+            if writer.is_alive():
+                self._on_failure(OSError(errno.ETIMEDOUT, LOST_AT_THE_END))
 
     async def _next_block(self) -> _Block:
         """Format some of what is queued; decisions go on in between."""

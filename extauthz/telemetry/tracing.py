@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from extauthz.check.answer import Answer
 from extauthz.check.response import ANSWERS
 from extauthz.errors import ConfigurationError
+from extauthz.telemetry.otlp import Signal, check_environment, service_resource
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -115,17 +116,16 @@ def open_tracer(
     """
     try:
         from opentelemetry.exporter.otlp.json.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-        from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
     except ImportError:
         raise ConfigurationError(
             "traces: otlp needs the extra: install it, as in pip install 'extauthz[otel]', or set traces: off"
         ) from None
+    check_environment(Signal.TRACES)
     _report_to(on_trouble)
     try:
-        resource = Resource({"service.name": "extauthz"}).merge(OTELResourceDetector().detect())
-        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        provider = TracerProvider(resource=service_resource(), shutdown_on_exit=False)
         provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
     except ValueError as error:
         raise ConfigurationError(f"traces: the OTEL_* variables are wrong: {error}") from None

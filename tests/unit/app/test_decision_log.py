@@ -1,12 +1,14 @@
 import asyncio
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
-from extauthz.errors import EnvironmentUnfitError
+from extauthz.errors import ConfigurationError, EnvironmentUnfitError
 from extauthz.lowering.address import UnixAddress
-from tests.harness.service import check
+from tests.harness.collector import Collector
+from tests.harness.service import admin, check
 
 
 def test_a_decision_log_that_cannot_be_written_is_told_at_the_start(place):
@@ -51,3 +53,53 @@ def test_the_decision_log_is_put_aside_and_sampled_as_the_settings_say(place):
     asyncio.run(main())
     assert (place.folder / "decisions.log.1").stat().st_size == 2 * 1024 * 1024 + 1
     assert [json.loads(line)["effect"] for line in log.read_text().splitlines()] == ["deny"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_decisions_are_sent_to_a_collector(place, monkeypatch, workers):
+    """Whichever process answers; the last ones at the end."""
+
+    async def main():
+        async with place.service(decision_log="otlp", workers=workers) as service:
+            replies = [await check(service, path) for path in ("/first?secret=1", "/other")]
+            return {reply.dynamic_metadata["decision_id"] for reply in replies}
+
+    with Collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        decision_ids = asyncio.run(main())
+    records = collector.records()
+    attributes = [{each["key"]: each["value"] for each in record["attributes"]} for record in records]
+    assert {each["extauthz.decision_id"]["stringValue"] for each in attributes} == decision_ids
+    assert sorted(each["body"]["stringValue"] for each in records) == ["allow allowed", "deny credential_missing"]
+    assert "secret" not in str(collector.received)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_decisions_go_on_without_a_collector(place, monkeypatch, workers):
+    """What is lost is counted, the log says so once, and the end does not wait."""
+    with socket.create_server(("127.0.0.1", 0)) as chosen:
+        port = chosen.getsockname()[1]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
+
+    async def main():
+        async with place.service(decision_log="otlp", workers=workers) as service:
+            assert (await check(service, "/first")).status.code == 0
+            await place.logged("decision_log_failed")
+            assert "extauthz_decision_log_dropped_total 1.0" in (await admin(service, "/metrics")).text
+            assert (await check(service, "/first")).status.code == 0
+
+    asyncio.run(main())
+    assert place.events().count("decision_log_failed") == 1
+
+
+def test_a_collector_that_cannot_be_meant_is_told_at_the_start(place, monkeypatch):
+    """And nothing listens."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")
+
+    async def main():
+        async with place.service(decision_log="otlp"):
+            pytest.fail("served")
+
+    with pytest.raises(ConfigurationError, match="OTEL_EXPORTER_OTLP_ENDPOINT is no address"):
+        asyncio.run(main())

@@ -1,8 +1,10 @@
 import os
 import threading
+import time
 
 import pytest
 
+from extauthz.server import log_collector
 from extauthz.server.log_collector import LogCollector
 
 
@@ -100,3 +102,26 @@ def test_lines_that_cannot_be_written_are_counted_and_told_once(collector, sink,
     assert sink.lines == [b"c"]
     assert collector.dropped == 4
     assert [error.strerror for error in failures] == ["No space left on device"]
+
+
+def test_a_sink_that_blocks_does_not_hold_up_the_end(monkeypatch, collector, sink, failures):
+    """What is lost by that is told; however many processes there were, the wait is one."""
+    monkeypatch.setattr(log_collector, "FLUSH_SECONDS", 0.1)
+    unblocked, blocked = threading.Event(), threading.Event()
+
+    def write(_):
+        blocked.set()
+        unblocked.wait(20)
+
+    monkeypatch.setattr(sink, "write", write)
+    processes = [process(collector) for _ in range(8)]
+    for each in processes:
+        each.write(b"a\n")
+        each.close()
+    assert blocked.wait(10)
+    began = time.monotonic()
+    collector.close()
+    assert time.monotonic() - began < 0.6
+    assert not sink.closed
+    unblocked.set()
+    assert [error.strerror for error in failures] == ["the last lines could not be written in time"]

@@ -168,7 +168,7 @@ def test_what_does_not_fit_is_counted(monkeypatch):
 
 
 def test_a_sink_that_blocks_holds_up_neither_decisions_nor_the_end(monkeypatch):
-    """The reader of a pipe has stopped reading."""
+    """The reader of a pipe has stopped reading; that lines are lost is told."""
     monkeypatch.setattr(decision_log, "FLUSH_SECONDS", 0.05)
     unblocked = threading.Event()
 
@@ -177,10 +177,11 @@ def test_a_sink_that_blocks_holds_up_neither_decisions_nor_the_end(monkeypatch):
             unblocked.wait(10)
             super().write(data)
 
-    log = make_log(Blocked())
+    failures: list[OSError] = []
+    log = make_log(Blocked(), on_failure=failures.append)
     run(log, answer())
     unblocked.set()
-    assert log.dropped == 0
+    assert [error.strerror for error in failures] == ["the last lines could not be written in time"]
 
 
 def test_lines_that_cannot_be_written_are_counted_and_told_once(monkeypatch):
