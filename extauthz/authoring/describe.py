@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from extauthz.languages.rego.condition import RegoCondition
 from extauthz.model.access import Facts
 from extauthz.model.policy import (
     Anyone,
@@ -45,7 +46,7 @@ def describe_condition(condition: ConditionKey) -> str:
         case RemoteIpIs(networks=networks, direct=direct):
             return _any_of("direct_remote_ip" if direct else "remote_ip", list(map(str, networks)))
         case When(condition=when):
-            return f"when: {on_one_line(when.text)}"
+            return f"{'rego' if isinstance(when, RegoCondition) else 'when'}: {on_one_line(when.text)}"
 
 
 def on_one_line(text: str) -> str:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from extauthz.languages.policy_yaml.codes import Code
+from extauthz.languages.rego.codes import RegoCode
+
+AnyCode: TypeAlias = Code | RegoCode
+
+ALL_CODES: Final[tuple[AnyCode, ...]] = tuple(sorted((*Code, *RegoCode)))
+"""What a diagnostic of a policy set can be, in order."""
 
 _KINDS: Final = {
     "1": "the bytes of a file and their YAML",
@@ -36,7 +42,7 @@ providers:
 """
 """What the examples begin with, unless they have providers themselves."""
 
-ADVICE: Final[dict[Code, Advice]] = {
+ADVICE: Final[dict[AnyCode, Advice]] = {
     Code.AUDIENCES_ANY: Advice(
         why="""\
 A token says whom it is meant for (`aud`, RFC 7519 section 4.1.3). With `audiences: any` a token that another service
@@ -292,18 +298,20 @@ routes:
 }
 
 
-def kind_of(code: Code) -> str:
+def kind_of(code: AnyCode) -> str:
     """What the code is about, by its hundred."""
+    if isinstance(code, RegoCode):
+        return "Rego modules and their data"
     return _KINDS[code.value[3]]
 
 
-def is_warning(code: Code) -> bool:
+def is_warning(code: AnyCode) -> bool:
     """Whether a set with this finding may be served."""
     return code.value.startswith("EAZ9")
 
 
-def find(text: str) -> Code | None:
+def find(text: str) -> AnyCode | None:
     """The code that somebody writes as `EAZ902`, `eaz902` or `902`; None when there is none."""
     value = text.upper()
     value = value if value.startswith("EAZ") else f"EAZ{value}"
-    return next((code for code in Code if code.value == value), None)
+    return next((code for code in ALL_CODES if code.value == value), None)

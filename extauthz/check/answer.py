@@ -14,7 +14,7 @@ from extauthz.authorizer import Need, NeedEngine, Snapshot, authorize, conclude
 from extauthz.check.request import read_check_request
 from extauthz.check.response import DECISION_ID_LENGTH, ReplyWriter
 from extauthz.errors import RequestError
-from extauthz.model.access import AccessRequest
+from extauthz.model.access import AccessRequest, Deadline
 from extauthz.model.decision import Decision, Effect, Reason
 from extauthz.model.engine import EngineAnswer
 from extauthz.model.policy import ResponseSettings
@@ -59,8 +59,13 @@ class Answerer:
         responses = snapshot.policy_set.responses if snapshot else ResponseSettings()
         self._writer = ReplyWriter(responses, self._revision, unavailable_as_error=unavailable_as_error)
 
-    def answer(self, message: bytes, now: float) -> Answer | Need:
+    def answer(self, message: bytes, now: float, deadline: Deadline | None = None) -> Answer | Need:
         """Decide one serialised CheckRequest.
+
+        Args:
+            message: the request.
+            now: seconds since the epoch.
+            deadline: as for `authorize`.
 
         Returns:
             The answer, or what it is missing: a key set, to be fetched before this is asked again, or the say of a
@@ -71,7 +76,7 @@ class Answerer:
             if self.snapshot is None:
                 return self.refuse(Reason.POLICY_SET_NOT_LOADED)
             request = read_check_request(message)
-            decision = authorize(request, self.snapshot, now)
+            decision = authorize(request, self.snapshot, now, deadline)
             if not isinstance(decision, Decision):
                 return decision
             return self._reply(decision, request)

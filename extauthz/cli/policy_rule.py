@@ -11,7 +11,7 @@ from extauthz.cli.render import OutputFormat, console, print_json
 from extauthz.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from extauthz.languages.policy_yaml.codes import Code
+    from extauthz.authoring.pages import AnyCode
 
 
 def describe(
@@ -24,13 +24,12 @@ def describe(
 
     Example: extauthz policy rule EAZ902
     """
-    from extauthz.authoring.pages import find
-    from extauthz.languages.policy_yaml.codes import Code
+    from extauthz.authoring.pages import ALL_CODES, find
 
     found = None if code is None else find(code)
     if code is not None and found is None:
         raise ConfigurationError(f"there is no code {code!r}: `extauthz policy rule` lists them")
-    chosen = list(Code) if found is None else [found]
+    chosen = list(ALL_CODES) if found is None else [found]
     if output is OutputFormat.JSON:
         print_json([_as_json(each) for each in chosen])
     elif found is None:
@@ -40,7 +39,7 @@ def describe(
         _print(found, console())
 
 
-def _print(code: Code, out: Console) -> None:
+def _print(code: AnyCode, out: Console) -> None:
     from extauthz.authoring.pages import ADVICE, is_warning, kind_of
 
     out.print(f"{code.value}: {code.meaning}", style="bold")
@@ -54,7 +53,7 @@ def _print(code: Code, out: Console) -> None:
             out.print("".join(f"    {line}\n" for line in text.splitlines()), end="")
 
 
-def _as_json(code: Code) -> dict[str, object]:
+def _as_json(code: AnyCode) -> dict[str, object]:
     from extauthz.authoring.pages import ADVICE, is_warning, kind_of
 
     advice = ADVICE.get(code)

@@ -21,7 +21,8 @@ from extauthz.cli.throwaway import ThrowAwayIssuer
 from extauthz.errors import ConfigurationError, PolicyError
 from extauthz.model.policy import PolicySet
 from extauthz.model.source import Diagnostic
-from extauthz.sources.policy_files import TEST_ENDINGS, LoadedSet, load, read_regular_file
+from extauthz.sources.policy_files import LoadedSet, load, read_regular_file
+from extauthz.sources.policy_walk import TEST_ENDINGS
 
 STATUSES = {reason: answering.status for reason, answering in ANSWERS.items()}
 

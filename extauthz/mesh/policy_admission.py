@@ -17,13 +17,16 @@ from extauthz.authn.provider import check_provider_keys
 from extauthz.errors import ConfigurationError, PolicyError
 from extauthz.languages.policy_yaml import SourceText, parse_policy_set
 from extauthz.languages.policy_yaml.codes import Code
+from extauthz.languages.policy_yaml.rego import RegoSources
+from extauthz.languages.rego import DataFile, Module
+from extauthz.languages.rego.data_files import DATA_NAMES
 from extauthz.mesh.admission import Verdict
 from extauthz.mesh.names import POLICY_SET, POLICY_VALUES
 from extauthz.model.source import Diagnostic
-from extauthz.sources.policy_files import TEST_ENDINGS
+from extauthz.sources.policy_walk import POLICY_ENDINGS, REGO_ENDING, REGO_TEST_ENDING, TEST_ENDINGS
+from extauthz.sources.rego_planner import plan_with_default
 from extauthz.sources.values import parse_values
 
-_ENDINGS: Final = (".yaml", ".yml")
 _MAX_MESSAGE: Final = 8000
 """Characters: an API server passes messages on to whoever asked."""
 
@@ -47,7 +50,10 @@ def _judge(files: Mapping[str, bytes], values_key: str | None) -> Verdict:
     sources = [
         SourceText(name, content)
         for name, content in sorted(files.items())
-        if name.endswith(_ENDINGS) and not name.endswith(TEST_ENDINGS) and name != values_key
+        if name.endswith(POLICY_ENDINGS)
+        and not name.endswith(TEST_ENDINGS)
+        and name not in DATA_NAMES
+        and name != values_key
     ]
     if not sources:
         return Verdict(allowed=False, message="there is no policy: no key ends in .yaml but tests and values")
@@ -61,7 +67,7 @@ def _judge(files: Mapping[str, bytes], values_key: str | None) -> Verdict:
         raise FileNotFoundError(2, "is not in this ConfigMap")
 
     try:
-        parsed = parse_policy_set(sources, read_file=read_file, values=values)
+        parsed = parse_policy_set(sources, read_file=read_file, values=values, rego=_rego(files))
     except PolicyError as error:
         return _refuse(error.diagnostics, elsewhere)
     problems = [
@@ -72,6 +78,23 @@ def _judge(files: Mapping[str, bytes], values_key: str | None) -> Verdict:
     if problems:
         return Verdict(allowed=False, message="\n".join(problems)[:_MAX_MESSAGE])
     return Verdict(allowed=True, warnings=[_line(each) for each in parsed.warnings])
+
+
+def _rego(files: Mapping[str, bytes]) -> RegoSources:
+    modules = [
+        Module(name, _text(name, content))
+        for name, content in sorted(files.items())
+        if name.endswith(REGO_ENDING) and not name.endswith(REGO_TEST_ENDING)
+    ]
+    data = [DataFile(name, (), content) for name, content in sorted(files.items()) if name in DATA_NAMES]
+    return RegoSources(modules, data, plan_with_default)
+
+
+def _text(name: str, content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{name} is not UTF-8") from None
 
 
 def _refuse(diagnostics: Sequence[Diagnostic], elsewhere: Sequence[str]) -> Verdict:

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from extauthz.authn.authenticator import NeedKeySet
 from extauthz.authorizer import Need, NeedEngine
 from extauthz.check.answer import Answer, Answerer
-from extauthz.model.access import Facts
+from extauthz.model.access import Deadline, Facts
 from extauthz.model.decision import Reason
 from extauthz.model.engine import EngineAnswer
 from extauthz.server.admission import Admission
@@ -146,17 +146,15 @@ class CheckMethod:
             message = await call.read(MAX_MESSAGE_BYTES)
         except MessageTooLargeError:
             return answerer.refuse(Reason.REQUEST_TOO_LARGE)
-        answer = answerer.answer(message, self._clock())
-        if not isinstance(answer, Answer):
-            return await self._answer_with_need(answerer, message, answer, deadline)
-        return answer
+        return await self._decide(answerer, message, deadline)
 
     async def decide(self, message: bytes) -> Answer:
         """Answer one message that did not come as a call: not admitted, not observed."""
-        answerer = self.answerer
-        answer = answerer.answer(message, self._clock())
+        return await self._decide(self.answerer, message, self._monotonic() + self._limits.deadline_seconds)
+
+    async def _decide(self, answerer: Answerer, message: bytes, deadline: float) -> Answer:
+        answer = answerer.answer(message, self._clock(), Deadline(deadline, self._monotonic))
         if not isinstance(answer, Answer):
-            deadline = self._monotonic() + self._limits.deadline_seconds
             return await self._answer_with_need(answerer, message, answer, deadline)
         return answer
 
@@ -172,7 +170,7 @@ class CheckMethod:
                 while isinstance(answer, NeedKeySet) and fetches < MAX_FETCHES:
                     await self._fetch(answer)
                     fetches += 1
-                    answer = answerer.answer(message, self._clock())
+                    answer = answerer.answer(message, self._clock(), Deadline(deadline, self._monotonic))
             if isinstance(answer, NeedEngine):  # keeps the time itself: it has to know whether that ran out
                 engine_answer = await self.ask_engine(answer.facts, deadline - self._monotonic())
                 return answerer.conclude(answer, engine_answer)

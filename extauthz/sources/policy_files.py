@@ -1,10 +1,8 @@
 """Policy files: from the paths an operator names to one parsed set, or to one line that says what is wrong.
 
-All PATHs given to a command form one set. A folder is read recursively: `*.yaml` and `*.yml` are policy, `*_test.yaml`
-are tests and left out, hidden names are skipped (editors' leftovers, and the `..data` trees of a mounted ConfigMap,
-whose visible symlinks are read instead). Symlinks are followed, but nothing is read twice. Nothing is skipped silently
-that could have been meant as policy: a folder that cannot be listed, a dangling link, a file that is not UTF-8 are
-errors, because a set without one of its files may allow more than the whole set does.
+All PATHs given to a command form one set; `policy_walk` says which files that are. Nothing is skipped silently that
+could have been meant as policy, and a file that is not UTF-8 is an error, because a set without one of its files may
+allow more than the whole set does.
 
 `PolicyFiles` keeps the names together with what the set last referred to (`file:`, `--values`), so that a watcher asks
 one object both "has anything changed?" and "what does it say now?".
@@ -15,11 +13,10 @@ from __future__ import annotations
 import errno
 import gc
 import hashlib
-import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,16 +25,14 @@ from extauthz.errors import ConfigurationError, PolicyError
 from extauthz.languages.policy_yaml import ParsedSet, SourceText, parse_policy_set
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.nodes import Document
+from extauthz.languages.policy_yaml.rego import RegoSources
+from extauthz.languages.rego import DataFile, Module, Planner
 from extauthz.model.source import Diagnostic
+from extauthz.sources.policy_walk import FoundFiles, cannot_read, find_files
+from extauthz.sources.rego_planner import plan_with_default
 from extauthz.sources.values import parse_values
 
 MAX_FILE_BYTES = 32 * 1024 * 1024
-MAX_ENTRIES = 10_000
-"""Names looked at below the given folders: a folder with more is not a policy folder but a wrong path."""
-
-_POLICY_ENDINGS = (".yaml", ".yml")
-TEST_ENDINGS = ("_test.yaml", "_test.yml")
-_DATA_NAMES = frozenset({"data.json", "data.yaml", "data.yml"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +41,7 @@ class LoadedSet:
 
     parsed: ParsedSet
     sources: tuple[str, ...]
-    """The policy files, sorted."""
+    """The set's own files: policies, Rego modules and their data; sorted."""
     files: tuple[str, ...]
     """Every file it was read from: policy, values and those named by `file:`; sorted."""
     directories: Mapping[str, str]
@@ -54,7 +49,11 @@ class LoadedSet:
     digest: str
     """Over names and contents as read."""
     tests: tuple[str, ...] = ()
-    """The test files found in the folders given; not read."""
+    """The YAML test files found in the folders given; not read."""
+    rego: RegoSources | None = None
+    """The Rego of the set; None where there is none."""
+    rego_tests: tuple[str, ...] = ()
+    """As `tests`, of Rego."""
 
 
 class Reading(NamedTuple):
@@ -88,7 +87,15 @@ def load(paths: Sequence[str], *, values_file: str | None = None, with_lint: boo
 class PolicyFiles:
     """The files of one set. Not safe for two threads at once."""
 
-    def __init__(self, paths: Sequence[str], *, values_file: str | None = None, references: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        *,
+        values_file: str | None = None,
+        references: Iterable[str] = (),
+        planner: Planner = plan_with_default,
+    ) -> None:
+        self._planner = planner
         self.paths = tuple(paths)
         self.values_file = values_file
         self.references = frozenset(references)
@@ -101,7 +108,7 @@ class PolicyFiles:
         except ConfigurationError as error:
             return Reading(_digest_of_failure(error), {})
         files = {**contents.files, **{name: _read_or_none(name) for name in self.references}}
-        return Reading(_digest(files), contents.directories)
+        return Reading(_digest(files), contents.found.directories)
 
     def attempt(self, *, with_lint: bool = False) -> Attempt:
         """Read and parse; failures are an outcome, since the watcher needs to know which contents failed."""
@@ -118,9 +125,10 @@ class PolicyFiles:
 
         try:
             values = self._values(contents)
+            rego = self._rego(contents)
             sources = [SourceText(name, content) for name, content in sorted(contents.sources.items())]
             with _collector_paused():
-                parsed = parse_policy_set(sources, read_file=read_file, values=values, with_lint=with_lint)
+                parsed = parse_policy_set(sources, read_file=read_file, values=values, rego=rego, with_lint=with_lint)
             _check_keys(parsed, contents.sources)
         except (PolicyError, ConfigurationError) as error:
             return Attempt(error, _digest({**contents.files, **referenced}))
@@ -130,11 +138,13 @@ class PolicyFiles:
         digest = _digest(files)
         loaded = LoadedSet(
             parsed=parsed,
-            sources=tuple(sorted(contents.sources.keys() - referenced.keys())),
+            sources=tuple(sorted({*contents.sources, *contents.found.modules, *contents.found.data} - set(referenced))),
             files=tuple(sorted(files)),
-            directories=contents.directories,
+            directories=contents.found.directories,
             digest=digest,
-            tests=contents.tests,
+            tests=contents.found.tests,
+            rego=rego,
+            rego_tests=contents.found.rego_tests,
         )
         return Attempt(loaded, digest)
 
@@ -142,6 +152,16 @@ class PolicyFiles:
         if self.values_file is None:
             return {}
         return parse_values(self.values_file, contents.files[self.values_file])
+
+    def _rego(self, contents: _Contents) -> RegoSources | None:
+        found, files = contents.found, contents.files
+        if not found.modules and not found.data:
+            return None
+        return RegoSources(
+            modules=[Module(name, files[name].decode()) for name in found.modules],
+            data=[DataFile(name, folders, files[name]) for name, folders in sorted(found.data.items())],
+            planner=self._planner,
+        )
 
 
 @contextmanager
@@ -184,11 +204,10 @@ def _check_keys(parsed: ParsedSet, sources: Mapping[str, bytes]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Contents:
+    found: FoundFiles
     sources: Mapping[str, bytes]
     files: Mapping[str, bytes]
-    """The sources and the values file."""
-    directories: Mapping[str, str]
-    tests: tuple[str, ...]
+    """The sources, Rego and its data, and the values file."""
 
 
 def read_regular_file(path: str) -> bytes:
@@ -215,112 +234,19 @@ def read_regular_file(path: str) -> bytes:
 def _read(paths: Sequence[str], values_file: str | None) -> _Contents:
     if not paths:
         raise ConfigurationError("no policy given: name a policy file or a folder of them")
-    walk = _Walk(None if values_file is None else os.path.realpath(values_file))
-    for path in paths:
-        walk.add(path)
-    sources = {name: _read_text(name) for name in walk.files.values()}
-    files = sources if values_file is None else {**sources, values_file: _read_text(values_file)}
-    return _Contents(sources, files, walk.directories, tuple(sorted(walk.tests.values())))
-
-
-@dataclass(slots=True)
-class _Walk:
-    """Finds policy files. Files and folders are known by their real path, so that none counts twice."""
-
-    values_file: str | None
-    """Its real path; a values file beside the policy is no part of it."""
-    files: dict[str, str] = field(default_factory=dict)
-    """Real path -> the name it was found under."""
-    directories: dict[str, str] = field(default_factory=dict)
-    tests: dict[str, str] = field(default_factory=dict)
-    """As `files`, of the test files seen on the way."""
-    entries: int = 0
-
-    def add(self, path: str) -> None:
-        """Add a PATH as the operator gave it, which must yield at least one policy file."""
-        try:
-            mode = Path(path).stat().st_mode
-        except OSError as error:
-            raise _cannot_read(path, error) from error
-        if stat.S_ISDIR(mode):
-            if not self._add_folder(path):
-                raise ConfigurationError(
-                    f"{path} holds no policy files: put *.yaml files there (*_test.yaml are tests, hidden files are "
-                    "ignored), or name another path"
-                )
-            return
-        name = Path(path).name
-        if name.lower().endswith(TEST_ENDINGS):
-            raise ConfigurationError(f"{path} is a test file: name the policy that it tests")
-        if not self._add_file(path, name, os.path.realpath(path)):
-            raise ConfigurationError(f"{path} is not a policy file: name a *.yaml file or a folder of them")
-
-    def _add_folder(self, root: str) -> bool:
-        """Add all below, without recursion: depth is up to whoever writes the folder."""
-        found = False
-        visited: set[str] = set()
-        waiting = [(root, os.path.realpath(root))]
-        while waiting:
-            folder, real = waiting.pop()
-            if real in visited:
-                continue
-            visited.add(real)
-            self.directories[folder] = f"{real} {_data_link(folder)}"
-            below: list[tuple[str, str]] = []
-            for entry in self._list(root, folder):
-                path = str(Path(folder) / entry.name)
-                try:
-                    real_path = os.path.realpath(path, strict=True) if entry.is_symlink() else f"{real}/{entry.name}"
-                    is_folder = entry.is_dir()
-                except OSError as error:
-                    raise _cannot_read(path, error) from error
-                if is_folder:
-                    below.append((path, real_path))
-                else:
-                    found |= self._add_file(path, entry.name, real_path)
-            waiting += reversed(below)
-        return found
-
-    def _list(self, root: str, folder: str) -> list[os.DirEntry[str]]:
-        try:
-            with os.scandir(folder) as entries:
-                listed = sorted((e for e in entries if not e.name.startswith(".")), key=lambda entry: entry.name)
-        except OSError as error:
-            raise _cannot_read(folder, error) from error
-        self.entries += len(listed)
-        if self.entries > MAX_ENTRIES:
-            raise ConfigurationError(f"more than {MAX_ENTRIES} files under {root}: name the policy's own folder")
-        return listed
-
-    def _add_file(self, path: str, name: str, real: str) -> bool:
-        """Add the file if it is policy; whether it is."""
-        lowered = name.lower()
-        if lowered.endswith(".rego") or lowered in _DATA_NAMES:
-            raise ConfigurationError(f"{path}: Rego is not supported yet: move its files out of the policy's folders")
-        if lowered.endswith(TEST_ENDINGS):
-            self.tests.setdefault(real, path)
-            return False
-        if not lowered.endswith(_POLICY_ENDINGS):
-            return False
-        if real == self.values_file:
-            return False
-        self.files.setdefault(real, path)
-        return True
-
-
-def _data_link(folder: str) -> str:
-    """Where the folder's `..data` points: kubelet retargets it to swap a whole ConfigMap at once."""
-    try:
-        return str((Path(folder) / "..data").readlink())
-    except OSError:  # the ordinary folder: it has none
-        return ""
+    found = find_files(paths, besides=values_file)
+    sources = {name: _read_text(name) for name in found.policies}
+    if not sources:
+        raise ConfigurationError(f"{paths[0]} holds no *.yaml policy, which says when its Rego is asked: write one")
+    others = [*found.modules, *found.data, *([] if values_file is None else [values_file])]
+    return _Contents(found, sources, {**sources, **{name: _read_text(name) for name in others}})
 
 
 def _read_text(path: str) -> bytes:
     try:
         content = read_regular_file(path)
     except OSError as error:
-        raise _cannot_read(path, error) from error
+        raise cannot_read(path, error) from error
     try:
         content.decode()
     except UnicodeDecodeError as error:
@@ -334,21 +260,6 @@ def _read_or_none(path: str) -> bytes | None:
         return read_regular_file(path)
     except OSError:  # absent is what the digest then says; the parser reports it at the place that names the file
         return None
-
-
-_REMEDIES = {
-    errno.ENOENT: "does not exist: check the path",
-    errno.EACCES: "cannot be read: permission denied; make it readable for this user",
-    errno.ENOTDIR: "does not exist: a part of the path is a file",
-    errno.ELOOP: "cannot be read: its symlinks form a loop",
-}
-
-
-def _cannot_read(path: str, error: OSError) -> ConfigurationError:
-    remedy = _REMEDIES.get(error.errno or 0)
-    if remedy == _REMEDIES[errno.ENOENT] and Path(path).is_symlink():
-        remedy = f"is a link to {Path(path).readlink()}, which does not exist: correct or remove it"
-    return ConfigurationError(f"{path} {remedy or error.strerror}")
 
 
 def _digest(files: Mapping[str, bytes | None]) -> str:

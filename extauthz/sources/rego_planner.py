@@ -113,6 +113,19 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())[:400]
 
 
+# --- Whichever is there --------------------------------------------------------------------------------------------
+
+
+def plan_with_default(modules: Sequence[Module], entry_points: Sequence[str]) -> object:
+    """The plan of modules, compiled by OPA where there is one on the PATH, else by `regopy`.
+
+    Raises:
+        PolicyError: the modules cannot be compiled.
+    """
+    planner = opa_planner() if shutil.which("opa") else plan_with_regopy
+    return planner(modules, entry_points)
+
+
 # --- OPA -----------------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,8 @@
 """Policy sets and what reading them says, file by file: `policy.yaml` -> `errors.txt` or `ir.txt`.
 
-A case is a folder: `policy*.yaml` are the set, `values.json` what `${NAME}` stands for, other files are named by the
-policy. EXTAUTHZ_REFRESH_GOLDEN=1 rewrites the expectations; the difference is to be read before it is committed.
+A case is a folder: `policy*.yaml`, `*.rego` and `data.*` are the set, `values.json` what `${NAME}` stands for, other
+files are named by the policy. EXTAUTHZ_REFRESH_GOLDEN=1 rewrites the expectations; the difference is to be read before
+it is committed.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import pytest
 
 from extauthz.errors import PolicyError
 from extauthz.languages.policy_yaml import ParsedSet, SourceText, parse_policy_set
+from extauthz.languages.policy_yaml.rego import RegoSources
+from extauthz.languages.rego import DataFile, Module
+from extauthz.languages.rego.condition import RegoCondition
 from extauthz.model.policy import (
-    Condition,
     ConditionKey,
     PolicySet,
     Provider,
@@ -26,6 +29,7 @@ from extauthz.model.policy import (
     TemplatePart,
     When,
 )
+from extauthz.sources.rego_planner import plan_with_regopy
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("*/policy.yaml"))
@@ -58,6 +62,11 @@ def _outcome(folder: Path) -> tuple[str, str]:
             sources,
             read_file=lambda path: (folder / path).read_bytes(),
             values=json.loads(values.read_text(encoding="utf-8")) if values.exists() else {},
+            rego=RegoSources(
+                [Module(path.name, path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.rego"))],
+                [DataFile(path.name, (), path.read_bytes()) for path in sorted(folder.glob("data.*"))],
+                plan_with_regopy,
+            ),
         )
     except PolicyError as error:
         return "errors.txt", f"{error}\n"
@@ -129,15 +138,11 @@ def _part(part: TemplatePart) -> str:
 def _condition(condition: ConditionKey) -> str:
     match condition:
         case When(condition=when):
-            return f"when {_text(when)}"
+            return f"{'rego' if isinstance(when, RegoCondition) else 'when'} ({when.text})"
         case RoleIs(roles=roles, permissions=permissions):
             return f"role {_sorted(roles)}" + (f" for {', '.join(permissions)}" if permissions else "")
         case _:
             return str(condition)
-
-
-def _text(condition: Condition) -> str:
-    return f"({condition.text})"
 
 
 def _sorted(names: Iterable[str]) -> str:

@@ -20,6 +20,7 @@ from extauthz.languages.policy_yaml.templates import HeaderReader, path_names
 from extauthz.model.policy import (
     Authentication,
     Binding,
+    Condition,
     HostPattern,
     LiteralSegment,
     PathPattern,
@@ -228,13 +229,13 @@ def _check_rules(routes: Sequence[FoldedRoute], providers: Sequence[str], report
 def _checks_of(rule: WrittenRule) -> Iterator[_RouteCheck]:
     """The checks that can find something about a rule: a rule of the whole set meets every route."""
     is_allow = rule.rule.kind is RuleKind.ALLOW
-    reads = rule.when.reads if rule.when is not None else frozenset()
+    reads = frozenset[tuple[str, ...]]().union(*(condition.reads for condition in rule.conditions))
     if is_allow and rule.text.wrote("anyone"):
         yield _check_anyone
     names_identity = rule.text.wrote("subject") or rule.text.wrote("group")
     if names_identity or (is_allow and IDENTITY_READS & {path[0] for path in reads}):
         yield _check_identity
-    if any(path[0] == "path" and len(path) > 1 for path in reads):
+    if rule.when is not None and any(path[0] == "path" and len(path) > 1 for path in rule.when.reads):
         yield _check_path_reads
 
 
@@ -260,13 +261,17 @@ def _check_identity(rule: WrittenRule, route: FoldedRoute, once: _Once) -> None:
                 f"{quoted(key)} means something only together with its provider, and {quoted(route.name)} has several"
             )
             once.error(Code.IDENTITY_AMBIGUOUS, rule, rule.text.place(key), message, hint)
-    condition = rule.when
-    if condition is not None and rule.rule.kind is RuleKind.ALLOW:
-        reads = sorted({path[0] for path in condition.reads} & IDENTITY_READS)
-        if reads:
+    if rule.rule.kind is not RuleKind.ALLOW:
+        return
+    for condition in rule.conditions:
+        roots = {path[0] for path in condition.reads}
+        reads = sorted(roots & IDENTITY_READS)
+        tells_providers_apart = "principal.provider" in roots and not isinstance(condition, CelCondition)
+        if reads and not tells_providers_apart:
             of_route = f"and {quoted(route.name)} has several"
             message = f"{quoted(reads[0])} means something only together with its provider, {of_route}"
-            once.error(Code.IDENTITY_AMBIGUOUS, rule, rule.text.place("when"), message, hint)
+            place = rule.text.place("when" if isinstance(condition, CelCondition) else "rego")
+            once.error(Code.IDENTITY_AMBIGUOUS, rule, place, message, hint)
 
 
 def _check_path_reads(rule: WrittenRule, route: FoldedRoute, once: _Once) -> None:
@@ -299,7 +304,7 @@ def _check_rule_provider(rule: WrittenRule, route: FoldedRoute, declared: Sequen
 # --- Conditions ----------------------------------------------------------------------------------------------------
 
 
-def check_owned_reads(conditions: Iterable[tuple[CelCondition, AnyNode]], owned: Iterable[str], report: Report) -> None:
+def check_owned_reads(conditions: Iterable[tuple[Condition, AnyNode]], owned: Iterable[str], report: Report) -> None:
     """A header that the policy sets is removed from what callers send: a condition on it means nothing.
 
     A spelling with `_` for `-` is the same header to many servers.

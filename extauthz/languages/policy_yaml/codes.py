@@ -47,7 +47,7 @@ class Code(StrEnum):
     MERGE_CONFLICT = "EAZ209", "files of one set say different things"
     VALUE_UNRESOLVED = "EAZ210", "a ${NAME} without a value"
     VALUE_MISPLACED = "EAZ211", "a ${NAME} outside of providers and hosts"
-    NOT_SUPPORTED = "EAZ212", "a part of the language that this version cannot enforce"
+    # EAZ212 is retired: there is no part of the language any more that is refused because it cannot be enforced.
     CONTRADICTION = "EAZ213", "an expectation that no decision can meet"
 
     UNKNOWN_ROLE = "EAZ301", "a role that is not declared"

@@ -18,7 +18,6 @@ from extauthz.languages.policy_yaml.shapes import (
     Key,
     ListOf,
     MapOf,
-    NotSupported,
     Number,
     OneOf,
     OneOrMany,
@@ -38,6 +37,12 @@ CEL = Text(is_code=True)
 IDENTIFIER = Text(
     pattern=r"[A-Za-z_][A-Za-z0-9_]{0,99}",
     form="an identifier: letters, digits and _, not beginning with a digit",
+)
+
+REGO_RULE = Text(
+    pattern=r'data(?:\.[A-Za-z_][A-Za-z0-9_]*|\["[^"\\/\x00-\x1f]+"\])+',
+    form="a Rego rule: data.PACKAGE.RULE, as in data.shop.reports.allow",
+    is_code=True,
 )
 
 
@@ -211,7 +216,7 @@ class RuleText(Record):
     remote_ip = Key(OneOrMany(TEXT), "The client's address, past trusted proxies, is in the network.")
     direct_remote_ip = Key(OneOrMany(TEXT), "The connection's peer address is in the network.")
     when = Key(CEL, "The CEL condition is true.")
-    rego = Key(NotSupported("a rego condition"), "A Rego rule is true.")
+    rego = Key(REGO_RULE, "The Rego rule is true; it stands in a *.rego file of the set.")
 
 
 _RULES = ListOf(RecordOf(lambda: RuleText))

@@ -35,6 +35,7 @@ from extauthz.languages.policy_yaml.nodes import AnyNode, Scalar
 from extauthz.languages.policy_yaml.paths import PathReader
 from extauthz.languages.policy_yaml.providers import ProviderReader, refuse_shared_locations
 from extauthz.languages.policy_yaml.reader import read_document
+from extauthz.languages.policy_yaml.rego import RegoRules, RegoSources
 from extauthz.languages.policy_yaml.report import Report, quoted
 from extauthz.languages.policy_yaml.roles import read_roles
 from extauthz.languages.policy_yaml.routes import FoldedRoute, RouteReader
@@ -82,6 +83,7 @@ def parse_policy_set(
     *,
     read_file: Callable[[str], bytes],
     values: Mapping[str, str] = MappingProxyType({}),
+    rego: RegoSources | None = None,
     with_lint: bool = False,
 ) -> ParsedSet:
     """Parses the files of one set.
@@ -91,13 +93,14 @@ def parse_policy_set(
         read_file: reads a file that the policy names, by the path joined to the folder of the file that names it; an
             OSError is reported at the name.
         values: what `${NAME}` stands for in providers and hosts.
+        rego: the Rego modules and data of the set.
         with_lint: whether to warn of what is legal but unwise, too.
 
     Raises:
         PolicyError: the set must not be served; it carries every error of the set, and nothing else is ever raised.
     """
     with _collector_paused():
-        return _parse(sources, read_file, values, with_lint=with_lint)
+        return _parse(sources, read_file, values, rego, with_lint=with_lint)
 
 
 @contextmanager
@@ -116,7 +119,12 @@ def _collector_paused() -> Iterator[None]:
 
 
 def _parse(
-    sources: Sequence[SourceText], read_file: Callable[[str], bytes], values: Mapping[str, str], *, with_lint: bool
+    sources: Sequence[SourceText],
+    read_file: Callable[[str], bytes],
+    values: Mapping[str, str],
+    rego: RegoSources | None,
+    *,
+    with_lint: bool,
 ) -> ParsedSet:
     report = Report()
     reading = Reading(report, values)
@@ -128,15 +136,19 @@ def _parse(
     if not policies:
         report.error(Code.EMPTY_FILE, Span(sources[0].path if sources else "", 1, 1), "there is no policy file")
     records = [record for root in policies if root is not None and (record := POLICY.read(root, reading)) is not None]
+    rego_rules = RegoRules(rego, report)
     if len(records) < len(policies) or not records:
         raise PolicyError(report.diagnostics(read))
-    parser = _SetParser(merge(records, report), files, report)
+    parser = _SetParser(merge(records, report), rego_rules, files, report)
     policy_set = parser.parse()
     diagnostics = report.diagnostics([*read, *parser.documents])
     if report.has_errors:
         raise PolicyError(diagnostics)
     used_values = [(f"${name}", f"{name}={values[name]}".encode()) for name in sorted(reading.used_values)]
     contents = [(source.path, source.content) for source in sources]
+    if rego is not None:
+        contents += [(module.path, module.text.encode()) for module in rego.modules]
+        contents += [(file.path, file.content) for file in rego.data]
     revision = digest([*contents, *files.contents.items(), *used_values])
     whole = policy_set(revision)
     if with_lint:
@@ -150,6 +162,7 @@ class _SetParser:
     """Resolves and checks one merged set."""
 
     policy: PolicyText
+    rego: RegoRules
     files: Files
     report: Report
     documents: Sequence[AnyNode] = ()
@@ -170,14 +183,13 @@ class _SetParser:
         bindings = BindingReader(roles, names, trust_domains, conditions, report)
         bound = bindings.read(policy.bindings or ())
         paths = _path_settings(policy.paths)
-        rules = RuleReader(roles, names, trust_domains, conditions, report)
+        rules = RuleReader(roles, names, trust_domains, conditions, self.rego, report)
         headers = HeaderReader(report)
         reader = RouteReader(rules, PathReader(paths, report), headers, names, report)
         folded = reader.read(policy)
         check_routes(folded, names, workload_roles(bound, roles), report)
         check_headers(folded, headers, credential_headers, report)
-        conditions_read = [(rule.when, rule.text.when or rule.text.owner) for rule in rules.all]
-        compiled = [(condition, place) for condition, place in conditions_read if condition is not None]
+        compiled = [(condition, rule.place_of(condition)) for rule in rules.all for condition in rule.conditions]
         check_owned_reads([*compiled, *bindings.compiled], headers.set_at, report)
         warn_of_unbound_bindings(bindings.compiled, folded, report)
         warn_of_unguarded_denies(rules.all, report)

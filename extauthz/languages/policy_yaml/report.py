@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.nodes import AnyNode, Document, Scalar, yaml_paths
+from extauthz.languages.rego.codes import RegoCode
 from extauthz.model.source import Diagnostic, Severity, Span
 
 _LONGEST_QUOTE = 80
@@ -67,7 +69,9 @@ class Report:
         """Lets findings show lines of this document."""
         self._documents[document.path] = document
 
-    def error(self, code: Code, place: AnyNode | Span, message: str, hint: str = "", *, at: Span | None = None) -> None:
+    def error(
+        self, code: Code | RegoCode, place: AnyNode | Span, message: str, hint: str = "", *, at: Span | None = None
+    ) -> None:
         """A finding that keeps the set from being served; `at` is a closer place within the node."""
         self.has_errors = True
         self._add(code, place, message, hint, Severity.ERROR, at)
@@ -77,6 +81,13 @@ class Report:
     ) -> None:
         """A finding that does not."""
         self._add(code, place, message, hint, Severity.WARNING, at)
+
+    def take(self, findings: Iterable[Diagnostic]) -> None:
+        """Errors that another compiler found, whole."""
+        for found in findings:
+            self.has_errors = True
+            shown = replace(found, message=_printable(found.message), hint=_printable(found.hint))
+            self._found.append((shown, None))
 
     def unknown(self, code: Code, name: Scalar, what: str, known: Iterable[str]) -> None:
         """An error about a name that is not declared, with the one that it resembles."""
@@ -94,7 +105,7 @@ class Report:
         return self.closest(word, known) or _all_of(known)
 
     def _add(
-        self, code: Code, place: AnyNode | Span, message: str, hint: str, severity: Severity, at: Span | None
+        self, code: Code | RegoCode, place: AnyNode | Span, message: str, hint: str, severity: Severity, at: Span | None
     ) -> None:
         node = None if isinstance(place, Span) else place
         span = at or (place if isinstance(place, Span) else place.span)
@@ -113,7 +124,7 @@ class Report:
                 found.severity,
                 path=paths.get(id(node), ""),
                 hint=found.hint,
-                source_line=self._source_line(found.span),
+                source_line=_shown_line(found.source_line) or self._source_line(found.span),
             )
             for found, node in self._found
         }
@@ -121,8 +132,11 @@ class Report:
 
     def _source_line(self, span: Span) -> str:
         document = self._documents.get(span.file)
-        line = document.line(span.line) if document else ""
-        if len(line) > _LONGEST_SOURCE_LINE:
-            return ""
-        # One column each, so that the caret stands where it should.
-        return "".join(c if c.isprintable() else " " for c in line).rstrip()
+        return _shown_line(document.line(span.line)) if document else ""
+
+
+def _shown_line(line: str) -> str:
+    if len(line) > _LONGEST_SOURCE_LINE:
+        return ""
+    # One column each, so that the caret stands where it should.
+    return "".join(c if c.isprintable() else " " for c in line).rstrip()

@@ -15,7 +15,8 @@ from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.conditions import Conditions
 from extauthz.languages.policy_yaml.language import RuleText
 from extauthz.languages.policy_yaml.networks import read_networks, read_workloads
-from extauthz.languages.policy_yaml.nodes import Scalar
+from extauthz.languages.policy_yaml.nodes import AnyNode, Scalar
+from extauthz.languages.policy_yaml.rego import RegoRules
 from extauthz.languages.policy_yaml.report import Report, quoted
 from extauthz.languages.policy_yaml.roles import Grants
 from extauthz.languages.policy_yaml.shapes import texts
@@ -23,6 +24,7 @@ from extauthz.model.decision import PolicyId
 from extauthz.model.policy import (
     Anyone,
     Authenticated,
+    Condition,
     ConditionKey,
     GroupIs,
     ProviderIs,
@@ -51,6 +53,16 @@ class WrittenRule:
         compiled = (c.condition for c in self.rule.conditions if isinstance(c, When))
         return next((condition for condition in compiled if isinstance(condition, CelCondition)), None)
 
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Its compiled conditions, in whatever language."""
+        return tuple(c.condition for c in self.rule.conditions if isinstance(c, When))
+
+    def place_of(self, condition: Condition) -> AnyNode:
+        """Where one of `conditions` is written."""
+        written = self.text.when if isinstance(condition, CelCondition) else self.text.rego
+        return written or self.text.owner
+
 
 class RuleReader:
     """Reads the rules of a set."""
@@ -61,6 +73,7 @@ class RuleReader:
         providers: Sequence[str],
         trust_domains: Sequence[str],
         conditions: Conditions,
+        rego: RegoRules,
         report: Report,
     ) -> None:
         self._roles = roles
@@ -68,6 +81,7 @@ class RuleReader:
         self._providers = providers
         self._trust_domains = trust_domains
         self._conditions = conditions
+        self._rego = rego
         self._report = report
         self.all: list[WrittenRule] = []
         """Every rule that was read, each once."""
@@ -87,6 +101,7 @@ class RuleReader:
                 read_networks(rule.direct_remote_ip or (), report), direct=True
             ),
             "when": lambda rule: self._when(rule.when),
+            "rego": lambda rule: self._rego_rule(rule.rego),
         }
 
     def read(self, written: Iterable[RuleText] | None, kind: RuleKind, scope: str) -> tuple[WrittenRule, ...]:
@@ -136,4 +151,8 @@ class RuleReader:
 
     def _when(self, text: Scalar | None) -> When | None:
         condition = self._conditions.compile(text) if text is not None else None
+        return When(condition) if condition is not None else None
+
+    def _rego_rule(self, name: Scalar | None) -> When | None:
+        condition = self._rego.condition(name) if name is not None else None
         return When(condition) if condition is not None else None

@@ -198,21 +198,6 @@ class Choice(Shape[Scalar]):
 
 
 @dataclass(frozen=True, slots=True)
-class NotSupported(Shape[Scalar]):
-    """A part of the language that is refused because it could not be enforced."""
-
-    what: str
-
-    def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> Scalar | None:
-        reading.report.error(Code.NOT_SUPPORTED, owner or node, f"{self.what} is not supported yet")
-        return None
-
-    def schema(self, definitions: Definitions) -> JsonSchema:
-        del definitions
-        return {"not": {}}
-
-
-@dataclass(frozen=True, slots=True)
 class AnyJson(Shape[tuple[AnyNode, JsonValue]]):
     """A mapping of any content."""
 

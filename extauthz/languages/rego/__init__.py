@@ -9,6 +9,7 @@ answer or a `RegoEvaluationError`; what is wrong with a policy is a `PolicyError
 from __future__ import annotations
 
 from extauthz.languages.rego.bundle import Bundle, read_bundle
+from extauthz.languages.rego.data_files import DataFile, join_data
 from extauthz.languages.rego.failure import RegoEvaluationError, RegoLimitError
 from extauthz.languages.rego.modules import Module, Planner, load_modules, parse_data
 from extauthz.languages.rego.program import Limits, RegoProgram, load_plan
@@ -17,6 +18,7 @@ from extauthz.languages.rego.value import UNDEFINED, Value
 __all__ = [
     "UNDEFINED",
     "Bundle",
+    "DataFile",
     "Limits",
     "Module",
     "Planner",
@@ -24,6 +26,7 @@ __all__ = [
     "RegoLimitError",
     "RegoProgram",
     "Value",
+    "join_data",
     "load_modules",
     "load_plan",
     "parse_data",

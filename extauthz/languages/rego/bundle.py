@@ -11,10 +11,10 @@ import io
 import tarfile
 import zlib
 from dataclasses import dataclass
-from typing import Any
 
 from extauthz.errors import PolicyError
 from extauthz.languages.rego.codes import RegoCode
+from extauthz.languages.rego.data_files import graft
 from extauthz.languages.rego.modules import parse_data, plan_document
 from extauthz.languages.rego.value import Value
 from extauthz.model.source import Diagnostic, Span
@@ -55,7 +55,7 @@ def read_bundle(path: str, content: bytes) -> Bundle:
     for name in sorted(files):
         if name == "data.json" or name.endswith("/data.json"):
             document = parse_data(f"{path}/{name}", files[name])
-            _graft(path, data, name.split("/")[:-1], document)
+            graft(path, data, name.split("/")[:-1], document)
     manifest = parse_data(f"{path}/.manifest", files[".manifest"]) if ".manifest" in files else {}
     revision = manifest.get("revision", "")
     return Bundle(plan_document(f"{path}/plan.json", plan), data, revision if type(revision) is str else "")
@@ -84,18 +84,3 @@ def _unpack(content: bytes) -> dict[str, bytes]:
                 raise ValueError(f"the bundle has {name!r} twice")
             files[name] = file.read()
     return files
-
-
-def _graft(path: str, data: dict[str, Any], folders: list[str], document: dict[str, Value]) -> None:
-    """Put a data document below its folders."""
-    for folder in folders:
-        data = data.setdefault(folder, {})
-        if type(data) is not dict:
-            raise _refused(path, f"data at {folder!r} is given twice")
-    for key, value in document.items():
-        if key in data:
-            if type(data[key]) is not dict or type(value) is not dict:
-                raise _refused(path, f"data at {key!r} is given twice")
-            _graft(path, data[key], [], value)
-        else:
-            data[key] = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,11 @@ from extauthz.languages.rego.program import RegoProgram, load_plan
 from extauthz.languages.rego.value import Value, parse_json
 from extauthz.model.source import Diagnostic, Span
 
+_PACKAGE = re.compile(
+    r'(?:\s|#[^\n]*\n)*package[ \t]+(?P<path>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\["[^"\\/\n]+"\])*)[ \t]*(?:[#\n\r;]|\Z)'
+)
+_STEP = re.compile(r'([A-Za-z_]\w*)|\["([^"]+)"\]')
+
 
 @dataclass(frozen=True, slots=True)
 class Module:
@@ -21,6 +27,17 @@ class Module:
     path: str
     """As the user gave it: it stands in messages."""
     text: str
+
+    @property
+    def package(self) -> str | None:
+        """The path of its package, as in `shop/reports`; None when the text does not begin with one."""
+        match = _PACKAGE.match(self.text)
+        return None if match is None else path_of(match["path"])
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether there is more in it than a package, imports and comments."""
+        return re.fullmatch(r"(?:\s*(?:(?:package|import)\b[^\n]*|#[^\n]*|))*", self.text) is None
 
     def line(self, number: int) -> str:
         """A line of it; empty when there is none of that number."""
@@ -31,6 +48,11 @@ class Module:
         """The place of a character."""
         before = self.text[:offset]
         return Span(self.path, before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
+
+
+def path_of(reference: str) -> str:
+    """A reference such as `shop.reports` or `shop["my-reports"]` as a path: `shop/my-reports`."""
+    return "/".join(name or quoted for name, quoted in _STEP.findall(reference))
 
 
 Planner = Callable[[Sequence[Module], Sequence[str]], object]
@@ -52,7 +74,7 @@ def load_modules(modules: Sequence[Module], data: Value, entry_points: Sequence[
     try:
         program = load_plan(planner(modules, entry_points), data)
     except PolicyError as error:
-        raise PolicyError(_with_lines(error.diagnostics, modules)) from error
+        raise PolicyError(with_lines(error.diagnostics, modules)) from error
     place = Span(modules[0].path if modules else "<rego>", 1, 1)
     unknown = [path for path in entry_points if not program.has_rules_at(path)]
     if unknown:
@@ -63,7 +85,8 @@ def load_modules(modules: Sequence[Module], data: Value, entry_points: Sequence[
     return program
 
 
-def _with_lines(diagnostics: Sequence[Diagnostic], modules: Sequence[Module]) -> list[Diagnostic]:
+def with_lines(diagnostics: Sequence[Diagnostic], modules: Sequence[Module]) -> list[Diagnostic]:
+    """The diagnostics with the lines of the modules that they are about."""
     known: Mapping[str, Module] = {module.path: module for module in modules}
     return [
         replace(d, source_line=known[d.span.file].line(d.span.line)) if d.span.file in known else d for d in diagnostics

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from extauthz.languages.rego import ir
+from extauthz.languages.rego.calls import blocks_at
 from extauthz.languages.rego.ir import Block, Constant, Local
 from extauthz.languages.rego.paths import find_paths
 from extauthz.languages.rego.shape import all_statements, reads
@@ -23,10 +24,13 @@ def input_reads(plan: ir.Plan, path: str) -> frozenset[InputPath]:
     Args:
         plan: a verified one.
         path: a rule's or an entry point's.
+
+    Raises:
+        KeyError: the plan has neither.
     """
     functions = {function.name: function for function in plan.functions}
     found: set[InputPath] = set()
-    waiting = [_body(plan, path)]
+    waiting = [blocks_at(plan, path)]
     seen: set[str] = set()
     while waiting:
         blocks, parameters = waiting.pop()
@@ -35,16 +39,6 @@ def input_reads(plan: ir.Plan, path: str) -> frozenset[InputPath]:
         waiting += [(functions[name].blocks, functions[name].parameters) for name in callees - seen]
         seen |= callees
     return _outermost(found)
-
-
-def _body(plan: ir.Plan, path: str) -> tuple[tuple[Block, ...], tuple[int, ...]]:
-    for function in plan.functions:
-        if "/".join(function.path[1:]) == path and function.path[:1] == ("g0",):
-            return function.blocks, function.parameters
-    for entry_point in plan.entry_points:
-        if entry_point.name == path:
-            return entry_point.blocks, (ir.INPUT, ir.DATA)
-    raise KeyError(path)
 
 
 def _reads_of(

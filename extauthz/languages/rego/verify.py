@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from extauthz.errors import PolicyError
 from extauthz.languages.rego import ir
 from extauthz.languages.rego.builtins.table import BUILTINS, REFUSED
+from extauthz.languages.rego.calls import callees, may_call
 from extauthz.languages.rego.codes import RegoCode
 from extauthz.languages.rego.flow import Flow, analyse
-from extauthz.languages.rego.ir import Block, Constant, Place, Plan, PlanError
+from extauthz.languages.rego.ir import Block, Place, Plan, PlanError
 from extauthz.languages.rego.regopy_plan import COMPILER, CorrectionError, corrected
 from extauthz.languages.rego.shape import all_statements
 from extauthz.model.source import Diagnostic, Span
@@ -141,7 +142,7 @@ def _dynamic_packages(plan: Plan) -> Iterator[Diagnostic]:
             if isinstance(statement, ir.CallDynamic) and statement.stored:
                 shorter = (replace(f, path=f.path[: len(statement.path)]) for f in plan.functions)
                 if any(
-                    _may_call(statement, f) and f.path != g.path for f, g in zip(shorter, plan.functions, strict=True)
+                    may_call(statement, f) and f.path != g.path for f, g in zip(shorter, plan.functions, strict=True)
                 ):
                     message = "a reference with a variable that may stand for a whole package"
                     hint = "write the rule's name out, or compile with OPA"
@@ -161,10 +162,10 @@ def _shadows(function: ir.Function, flow: Flow) -> Iterator[Diagnostic]:
 
 def _recursion(plan: Plan) -> Iterator[Diagnostic]:
     """A rule on each cycle of calls, with the whole cycle."""
-    callees = {function.name: _callees(function, plan) for function in plan.functions}
+    callees_by_name = {function.name: callees(function.blocks, plan) for function in plan.functions}
     places = {function.name: function.place for function in plan.functions}
     done: set[str] = set()
-    for start in callees:
+    for start in callees_by_name:
         path: list[str] = []
         waiting: list[tuple[str, bool]] = [(start, False)]
         while waiting:
@@ -179,22 +180,4 @@ def _recursion(plan: Plan) -> Iterator[Diagnostic]:
             elif name not in done:
                 path.append(name)
                 waiting.append((name, True))
-                waiting += [(callee, False) for callee in callees.get(name, ())]
-
-
-def _callees(function: ir.Function, plan: Plan) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    for statement in all_statements(function.blocks):
-        if isinstance(statement, ir.Call):
-            found[statement.function] = None
-        elif isinstance(statement, ir.CallDynamic):
-            found.update(dict.fromkeys(f.name for f in plan.functions if _may_call(statement, f)))
-    return tuple(found)
-
-
-def _may_call(call: ir.CallDynamic, function: ir.Function) -> bool:
-    """Whether a dynamic call's path can turn out to be a function's."""
-    if len(call.path) != len(function.path) or len(function.parameters) != 2:
-        return False
-    pairs = zip(call.path, function.path, strict=True)
-    return all(not isinstance(step, Constant) or step.value == part for step, part in pairs)
+                waiting += [(callee, False) for callee in callees_by_name.get(name, ())]

@@ -2,6 +2,7 @@ import json
 
 from extauthz.cli import EXIT_WRONG_INPUT, run
 from extauthz.languages.policy_yaml.codes import Code
+from extauthz.languages.rego.codes import RegoCode
 
 
 def test_page_of_a_warning(capsys):
@@ -21,10 +22,19 @@ def test_page_of_an_error(capsys):
     )
 
 
+def test_page_of_a_rego_error(capsys):
+    """The codes of both languages are in one table."""
+    assert run(["policy", "rule", "EAZ853"]) == 0
+    assert capsys.readouterr().out == (
+        "EAZ853: a built-in function that cannot be used here\n"
+        "an error: the set is not served; it is about Rego modules and their data\n"
+    )
+
+
 def test_all_codes_are_listed(capsys):
     """One a line, and as JSON."""
     assert run(["policy", "rule"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == len(Code)
+    assert len(capsys.readouterr().out.splitlines()) == len(Code) + len(RegoCode)
     assert run(["policy", "rule", "902", "--format", "json"]) == 0
     (page,) = json.loads(capsys.readouterr().out)
     assert (page["code"], page["severity"]) == ("EAZ902", "warning")

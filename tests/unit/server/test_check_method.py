@@ -61,14 +61,14 @@ def test_a_missing_key_set_is_fetched_and_the_question_asked_again(bench):
     """Within one call."""
     found = bench.answerer.answer(check_message(), 0)
     answers = [NEED, found]
-    bench.answerer.answer = lambda _message, _now: answers.pop(0)
+    bench.answerer.answer = lambda _message, _now, _deadline: answers.pop(0)
     assert call(bench).response.status.code == 0
     assert bench.needs == [NEED]
 
 
 def test_keys_that_do_not_come_are_could_not_decide(bench):
     """After a bounded number of fetches."""
-    bench.answerer.answer = lambda _message, _now: NEED
+    bench.answerer.answer = lambda _message, _now, _deadline: NEED
     assert call(bench).denied == 503
     assert bench.observed[0][0].decision.reason is Reason.KEY_SET_UNAVAILABLE
     assert 1 <= len(bench.needs) <= 3
@@ -83,7 +83,7 @@ def test_a_fetch_that_outlasts_the_deadline_is_could_not_decide(bench, metadata)
 
     bench.fetch = never
     bench.limits = CheckLimits(deadline_seconds=10.0 if metadata else 0.01, capacity=100)
-    bench.answerer.answer = lambda _message, _now: NEED
+    bench.answerer.answer = lambda _message, _now, _deadline: NEED
     assert call(bench, headers={**GRPC, **metadata}).denied == 503
     ((answer, _, seconds),) = bench.observed
     assert answer.decision.reason is Reason.DEADLINE_EXCEEDED
@@ -93,7 +93,7 @@ def test_a_fetch_that_outlasts_the_deadline_is_could_not_decide(bench, metadata)
 def test_waiting_for_keys_is_bounded(bench):
     """Whoever comes when the room is full is refused at once."""
     bench.limits = CheckLimits(deadline_seconds=5.0, capacity=3)
-    bench.answerer.answer = lambda _message, _now: NEED
+    bench.answerer.answer = lambda _message, _now, _deadline: NEED
 
     async def main():
         opened = asyncio.Event()
@@ -129,11 +129,11 @@ def test_a_crowd_is_refused_by_denials(bench):
         application = bench.application()
         loop = asyncio.get_running_loop()
 
-        def slowly(message, now):
+        def slowly(message, now, deadline):
             until = loop.time() + 0.001
             while loop.time() < until:
                 pass
-            return answer_at_once(message, now)
+            return answer_at_once(message, now, deadline)
 
         bench.answerer.answer = slowly
         calls = []
@@ -155,7 +155,7 @@ def test_a_crowd_is_refused_by_denials(bench):
 def test_a_bug_of_ours_is_a_denial_told_once(bench):
     """Whatever raises: the answerer, or the fetch."""
 
-    def broken(_message, _now):
+    def broken(_message, _now, _deadline):
         raise RuntimeError("a bug")
 
     bench.answerer.answer = broken
@@ -167,7 +167,7 @@ def test_a_bug_of_ours_is_a_denial_told_once(bench):
 def test_a_failure_inside_the_answerer_is_told(bench):
     """It was answered already."""
     failed = bench.answerer.refuse(Reason.INTERNAL_ERROR)._replace(failure=ValueError("inside"))
-    bench.answerer.answer = lambda _message, _now: failed
+    bench.answerer.answer = lambda _message, _now, _deadline: failed
     assert call(bench).denied == 503
     assert [str(error) for error in bench.failures] == ["inside"]
 
@@ -186,7 +186,7 @@ def test_cancellation_is_not_swallowed(bench):
         await asyncio.Event().wait()
 
     bench.fetch = never
-    bench.answerer.answer = lambda _message, _now: NEED
+    bench.answerer.answer = lambda _message, _now, _deadline: NEED
 
     async def main():
         task = asyncio.ensure_future(call_application(bench.application(), frame(check_message())))
@@ -209,3 +209,17 @@ def test_a_message_can_be_decided_without_a_call(bench):
     assert isinstance(answer, Answer)
     assert answer.decision.effect is Effect.ALLOW
     assert bench.observed == []
+
+
+def test_conditions_are_told_when_to_give_up(bench):
+    """By the clock of this process: what is left of the caller's time, or of our own."""
+    given = []
+
+    def answer(_message, _now, deadline):
+        given.append(deadline.at - deadline.clock())
+        return bench.answerer.refuse(Reason.OVERLOADED)
+
+    bench.answerer.answer = answer
+    call(bench)
+    call(bench, headers={**GRPC, b"grpc-timeout": b"40m"})
+    assert given[1] < 0.03 < given[0] <= bench.limits.deadline_seconds

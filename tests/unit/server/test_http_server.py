@@ -110,11 +110,11 @@ def test_a_crowd_that_h2corn_holds_back_is_seen_and_refused(bench):
     bench.limits = CheckLimits(deadline_seconds=0.05, capacity=100)
     answer_at_once = bench.answerer.answer
 
-    def slowly(message, now):
+    def slowly(message, now, deadline):
         until = time.perf_counter() + 0.002
         while time.perf_counter() < until:
             pass
-        return answer_at_once(message, now)
+        return answer_at_once(message, now, deadline)
 
     bench.answerer.answer = slowly
 

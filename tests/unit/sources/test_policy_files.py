@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from extauthz.errors import ConfigurationError, PolicyError
-from extauthz.sources import policy_files
-from extauthz.sources.policy_files import PolicyFiles, load, read_regular_file
+from extauthz.sources import policy_files, policy_walk
+from extauthz.sources.policy_files import LoadedSet, PolicyFiles, load, read_regular_file
+from extauthz.sources.rego_planner import plan_with_regopy
 
 POLICY = """\
 version: 1
@@ -136,13 +137,34 @@ def test_file_of_another_kind_is_refused(folder):
     assert refused("main_test.yaml") == "main_test.yaml is a test file: name the policy that it tests"
 
 
-@pytest.mark.parametrize("name", ["authz.rego", "authz_test.rego", "data.json", "data.yaml", "sub/x.rego"])
-def test_rego_is_refused_clearly(folder, name):
-    """Rego beside YAML is policy that would not be enforced: never ignored."""
-    write(f"policies/{name}", "package authz")
-    assert refused("policies") == (
-        f"policies/{name}: Rego is not supported yet: move its files out of the policy's folders"
+def test_rego_is_part_of_the_set(folder):
+    """Modules and their data are read, watched and missed like policy files; their tests are listed."""
+    write(
+        "policies/more.yaml",
+        "routes:\n  - {name: a, path: /a, authentication: none, allow: [{rego: data.shop.rules.allow}]}\n",
     )
+    write("policies/rules.rego", "package shop.rules\n\nallow if data.lists.paths[_] == input.parsed_path[0]\n")
+    write("policies/lists/data.yaml", "paths: [a]\n")
+    write("policies/rules_test.rego", "package shop.rules_test\n")
+    files = PolicyFiles(["policies"], planner=plan_with_regopy)
+    loaded = files.attempt().outcome
+    assert isinstance(loaded, LoadedSet)
+    assert loaded.sources == (
+        "policies/lists/data.yaml",
+        "policies/main.yaml",
+        "policies/more.yaml",
+        "policies/rules.rego",
+    )
+    assert loaded.rego_tests == ("policies/rules_test.rego",)
+    assert files.read().digest == loaded.digest
+    write("policies/lists/data.yaml", "paths: [b]\n")
+    assert files.read().digest != loaded.digest
+
+
+def test_rego_alone_is_no_set(folder):
+    """Which requests a module decides is said in YAML."""
+    write("rego/rules.rego", "package shop\n\nallow := true\n")
+    assert refused("rego") == "rego holds no *.yaml policy, which says when its Rego is asked: write one"
 
 
 @pytest.mark.parametrize("name", ["gone.yaml", "tenants"])
@@ -200,7 +222,7 @@ def test_huge_file_is_refused(folder):
 
 def test_too_many_files_are_refused(folder, monkeypatch):
     """A home directory given by mistake ends with a line, not with an hour of reading."""
-    monkeypatch.setattr(policy_files, "MAX_ENTRIES", 5)
+    monkeypatch.setattr(policy_walk, "MAX_ENTRIES", 5)
     for index in range(5):
         write(f"policies/notes-{index}.txt", "")
     assert refused("policies") == "more than 5 files under policies: name the policy's own folder"

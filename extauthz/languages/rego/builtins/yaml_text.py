@@ -91,7 +91,7 @@ class _Dumper(yaml.SafeDumper):
         super().increase_indent(flow, indentless=False)
 
 
-def _load(source: str) -> Value:
+def load_yaml(source: str) -> Value:
     """A YAML text as a value.
 
     Raises:
@@ -120,7 +120,7 @@ def _plain(value: Any, left: list[int]) -> Value:
 def yaml_unmarshal(evaluation: Evaluation, value: Value) -> Value:
     source = text(value, 1)
     evaluation.spend(len(source))
-    return _load(source)
+    return load_yaml(source)
 
 
 @YAML.add("yaml.is_valid", 1, stateful=True)
@@ -129,7 +129,7 @@ def yaml_is_valid(evaluation: Evaluation, value: Value) -> bool:
         return False
     evaluation.spend(len(value))
     try:
-        _load(value)
+        load_yaml(value)
     except BuiltinError:
         return False
     return True

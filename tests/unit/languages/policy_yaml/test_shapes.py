@@ -8,7 +8,6 @@ from extauthz.languages.policy_yaml.shapes import (
     Key,
     ListOf,
     MapOf,
-    NotSupported,
     Number,
     OneOf,
     OneOrMany,
@@ -155,11 +154,6 @@ class Dog(Record):
     """A dog."""
 
     bark = Key(Text(), "How it barks.", required=True)
-
-
-def test_what_is_not_supported_is_refused():
-    """Not ignored."""
-    assert found(NotSupported("flying"), "x") == ["EAZ212"]
 
 
 def test_extensions_are_ignored_only_where_that_is_said():

@@ -1,0 +1,113 @@
+"""Rego rules as conditions of a policy set.
+
+What a request can provoke is an outcome: an undefined rule is not satisfied; a conflict, a built-in's error (strict
+here), a limit, a value that is no boolean, and an input that cannot be made are ERRORED.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from extauthz.languages.rego.calls import all_callees, blocks_at
+from extauthz.languages.rego.facts_input import FactPath, FactsInput
+from extauthz.languages.rego.failure import RegoEvaluationError
+from extauthz.languages.rego.input_document import InputRefusedError
+from extauthz.languages.rego.program import Limits, RegoProgram, load_plan
+from extauthz.languages.rego.value import UNDEFINED, Value, json_text
+from extauthz.model.access import Facts
+from extauthz.model.decision import Outcome
+from extauthz.model.source import Span
+
+DECISION_BUDGET: Final = 1_000_000
+"""Steps of one rule on one request, where nobody gives a deadline: about half a second."""
+
+_READS_TIME: Final = frozenset({"time.now_ns"})
+
+
+class RegoPolicy:
+    """All Rego of a policy set, compiled. Its conditions share it; to another process it goes as its plan."""
+
+    def __init__(self, plan: str, data: Value) -> None:
+        """Compile a plan.
+
+        Args:
+            plan: its JSON document, as text.
+            data: the data document, an object.
+
+        Raises:
+            PolicyError: as `load_plan`.
+        """
+        self._plan = plan
+        self._data = data
+        self.program: RegoProgram = load_plan(json.loads(plan), data)
+
+    def __reduce__(self) -> tuple[Callable[[str, Value], RegoPolicy], tuple[str, Value]]:
+        return RegoPolicy, (self._plan, self._data)
+
+    @cached_property
+    def digest(self) -> str:
+        """The same for policies that evaluate alike, as far as their plans tell."""
+        return hashlib.sha256(f"{len(self._plan)} {self._plan}{json_text(self._data)}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RegoCondition:
+    """A boolean rule; satisfies `extauthz.model.policy.Condition`. Safe to share between threads."""
+
+    policy: RegoPolicy
+    path: str
+    """Of the rule: `shop/reports/allow`."""
+    text: str
+    """As written: `data.shop.reports.allow`."""
+    span: Span
+    _input: FactsInput
+    reads: frozenset[FactPath]
+
+    def evaluate(self, facts: Facts) -> Outcome:
+        """SATISFIED, UNSATISFIED (undefined included), ERRORED; never raises."""
+        try:
+            value = self.value(facts)
+        except (RegoEvaluationError, InputRefusedError):
+            return Outcome.ERRORED
+        if value is True:
+            return Outcome.SATISFIED
+        return Outcome.UNSATISFIED if value is False or value is UNDEFINED else Outcome.ERRORED
+
+    def value(self, facts: Facts) -> Value:
+        """What the rule is on one request; UNDEFINED when it is nothing.
+
+        Raises:
+            RegoEvaluationError: it has no value, or none was found within its limits.
+            InputRefusedError: the input cannot be made.
+        """
+        deadline = facts.deadline
+        return self.policy.program.evaluate(
+            self.path,
+            self._input.make(facts),
+            now_ns=int(facts.now * 1e9),
+            strict=True,
+            limits=Limits(deadline.at if deadline is not None else None, DECISION_BUDGET),
+            clock=deadline.clock if deadline is not None else time.monotonic,
+        )
+
+    def __repr__(self) -> str:
+        return f"RegoCondition({self.text!r})"
+
+    def __reduce__(self) -> tuple[Callable[[RegoPolicy, str, str, Span], RegoCondition], tuple[object, ...]]:
+        return rego_condition, (self.policy, self.path, self.text, self.span)
+
+
+def rego_condition(policy: RegoPolicy, path: str, text: str, span: Span) -> RegoCondition:
+    """The condition that the rule at `path` is; the policy must define it."""
+    program = policy.program
+    made = FactsInput(program.input_reads(path))
+    reads = set(made.reads)
+    if _READS_TIME & all_callees(blocks_at(program.plan, path)[0], program.plan):
+        reads.add(("request.time",))
+    return RegoCondition(policy, path, text, span, made, frozenset(reads))

@@ -1,0 +1,3 @@
+package shop.hours
+
+closed if time.clock(time.now_ns())[0] >= 22

@@ -1,0 +1,3 @@
+package shop["my-reports"]
+
+allow if input.claims.tenant in data.tenants
