@@ -31,9 +31,6 @@ def inject_file(
     """Put the sidecar into the pods of a manifest: pods, and templates of Deployments, Jobs and the like.
 
     What is no pod, and pods that want or may have none, come out as they are; standard error says which and why.
-
-    The injected container runs `extauthz mesh sidecar`, which this version does not have: until it does, injected pods
-    do not become ready.
     """
     from extauthz.mesh.injection import Outcome
     from extauthz.mesh.injector_settings import load_injector_settings
@@ -69,9 +66,6 @@ def serve_webhook(
     """Answer a cluster's API servers: POST /inject for pods, POST /validate for ConfigMaps with a policy set.
 
     Over TLS; the certificate is read again when its files change.
-
-    The injected container runs `extauthz mesh sidecar`, which this version does not have: until it does, injected pods
-    do not become ready.
     """
     import time
 

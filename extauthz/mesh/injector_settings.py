@@ -104,8 +104,9 @@ class InjectorSettings(BaseModel):
     log_level: str | None = None
     resources: Resources = Resources()
     init_resources: Resources = Resources()
-    proxy_arguments: tuple[str, ...] = ()
-    """Further ones for `extauthz mesh sidecar`."""
+    proxy_arguments: tuple[str, ...] = ("--mtls", "disable", "--unknown", "pass")
+    """Further ones for `extauthz mesh sidecar`: without a source of certificates there is no mutual TLS, and without
+    services every call of the application goes to somebody unknown."""
     proxy_metadata: dict[str, str] = Field(default_factory=dict)
     """Further environment variables of the proxy."""
     trust_domain: str = "cluster.local"

@@ -1,0 +1,160 @@
+"""Real requests through the sidecars of two pods: who gets in, who is refused, and what both sides see of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pytest
+
+from tests.harness.certificates import CertificateAuthority
+from tests.netns.namespaces import OUTSIDE, POD, PROXY, pod_and_outside
+from tests.netns.sidecars import MeshPod, application, call, mesh_pod, status, write_certificates
+
+pytestmark = [pytest.mark.netns, pytest.mark.envoy]
+
+FRONTEND, ORDERS = (f"spiffe://cluster.local/ns/shop/sa/{name}" for name in ("frontend", "orders"))
+
+POLICY = f"""
+version: 1
+name: orders
+trust_domains: [cluster.local]
+defaults: {{authentication: none}}
+routes:
+  - {{name: orders, path: "/orders/**", allow: [{{name: frontend, workload: "{FRONTEND}"}}]}}
+  - {{name: audit, path: /audit, allow: [{{workload: "spiffe://cluster.local/ns/audit/**"}}]}}
+"""
+SERVICES = f"""
+services:
+  orders:
+    hosts: [orders, orders.shop]
+    identities: [{ORDERS}]
+    endpoints: ["{POD}:8080"]
+  impostor:
+    identities: [spiffe://cluster.local/ns/shop/sa/somebody-else]
+    endpoints: ["{POD}:8080"]
+  limited:
+    identities: [{ORDERS}]
+    endpoints: ["{POD}:8080"]
+    rate_limit: {{requests: 2, per: 60s}}
+"""
+
+
+@dataclass
+class Mesh:
+    """Two pods, and what is needed to start further sidecars in them."""
+
+    orders: MeshPod
+    frontend: MeshPod
+
+
+def certificates_of(folder):
+    """A folder for `--certs` of each of the two, under one authority."""
+    authority = CertificateAuthority(folder, dt.datetime.now(dt.UTC))  # noqa: TID251 - they must be valid now
+    identities = {"orders": ORDERS, "frontend": FRONTEND}
+    return {
+        name: str(write_certificates(authority, folder / f"{name}-certs", identity))
+        for name, identity in identities.items()
+    }
+
+
+@pytest.fixture(scope="module", params=["check", "native"])
+def mesh(request, tmp_path_factory):
+    """The callee with a policy, decided by the authorizer or by Envoy, and the caller."""
+    folder = tmp_path_factory.mktemp("mesh")
+    (folder / "policy.yaml").write_text(POLICY)
+    (folder / "services.yaml").write_text(SERVICES)
+    certificates = certificates_of(folder)
+    with ExitStack() as stack:
+        callee, caller = stack.enter_context(pod_and_outside())
+        stack.enter_context(application(callee))
+        inbound = [str(folder / "policy.yaml"), "--mode", request.param, "--certs", certificates["orders"]]
+        outbound = ["--certs", certificates["frontend"], "--services", str(folder / "services.yaml")]
+        orders = mesh_pod(callee, POD, folder / "orders", *inbound, account="orders")
+        frontend = mesh_pod(caller, OUTSIDE, folder / "frontend", *outbound, account="frontend")
+        yield Mesh(stack.enter_context(orders), stack.enter_context(frontend))
+
+
+HELLO = """
+import socket, sys
+said = b""
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as connection:
+    connection.sendall(b"HELO")
+    try:
+        said = connection.recv(99)
+    except ConnectionResetError:
+        pass
+print(said)
+"""
+
+
+def say_hello(namespace, host, port):
+    """What comes back for a line that is no HTTP, until the connection is closed."""
+    return namespace.run(sys.executable, "-c", HELLO, host, str(port)).stdout
+
+
+def get(mesh, host, path="/orders/1", *headers, port=80):
+    """The status of a call of the frontend's application, which names a host and dials the other pod."""
+    words = [word for header in (f"Host: {host}", *headers) for word in ("--header", header)]
+    return status(mesh.frontend.namespace, POD, port, "--path", path, *words)
+
+
+def test_a_workload_is_let_in_by_its_certificate(mesh):
+    """The application sees the request, from the address of the last hop, and who the peer is; both sides log it."""
+    words = ("--path", "/orders/1", "--header", "Host: orders.shop")
+    (answer,) = call(mesh.frontend.namespace, POD, 80, *words)
+    seen = json.loads(answer["body"])
+    assert (answer["status"], seen["peer"], seen["at"]) == (200, "127.0.0.6", 8080)
+    assert f"URI={FRONTEND}" in seen["headers"]["x-forwarded-client-cert"]
+    line = next(each for each in mesh.orders.lines(1) if each["status"] == 200)
+    assert (line["direction"], line["peer_identity"]) == ("inbound", FRONTEND)
+    assert "orders.allow.frontend" in (line["policies"] or line["native_policy"])
+    assert mesh.frontend.lines(1)[0]["direction"] == "outbound"
+
+
+def test_another_workload_is_denied(mesh):
+    """An identity that no rule names is 403, whatever it says of itself."""
+    assert get(mesh, "orders", "/audit") == 403
+    assert get(mesh, "orders", "/audit", "x-forwarded-client-cert: URI=spiffe://cluster.local/ns/audit/sa/a") == 403
+
+
+def test_clear_text_is_refused(mesh):
+    """Past the caller's sidecar there is no certificate, and no answer, whatever the path."""
+    assert status(mesh.frontend.namespace, POD, 8080, "--path", "/orders/1", uid=PROXY) is None
+
+
+def test_an_instance_must_be_who_it_should_be(mesh):
+    """A service whose instance shows another identity is not called."""
+    assert get(mesh, "impostor") == 503
+    stats = mesh.frontend.admin("/stats?filter=cluster.impostor.ssl.fail_verify_san")
+    assert int(stats.rpartition(": ")[2]) > 0
+
+
+def test_a_host_that_is_no_service_is_refused(mesh):
+    """By name; and what is not HTTP is closed without reaching anybody."""
+    assert get(mesh, "elsewhere") == 502
+    assert say_hello(mesh.frontend.namespace, POD, 8080) == "b''\n"
+
+
+def test_calls_above_the_limit_are_refused_by_the_caller(mesh):
+    """The service's bucket holds two calls; others' calls do not count."""
+    assert [get(mesh, "limited") for _ in range(4)] == [200, 200, 429, 429]
+    assert get(mesh, "orders") == 200
+
+
+def test_ports_that_are_not_captured(mesh):
+    """Health, metrics and the status port answer anybody; administration and the capture's own ports do not."""
+    asking = mesh.frontend.namespace
+    assert status(asking, POD, 15021, "--path", "/healthz/ready", uid=PROXY) == 200
+    assert status(asking, POD, 15020, "--path", "/healthz/ready", uid=PROXY) == 200
+    (scraped,) = call(asking, POD, 15020, "--path", "/stats/prometheus", uid=PROXY)
+    assert "envoy_cluster_upstream_rq" in scraped["body"]
+    assert "extauthz_policy_info" in scraped["body"]
+    (own,) = call(asking, POD, 15090, "--path", "/stats/prometheus", uid=PROXY)
+    assert own["status"] == 200
+    assert status(asking, POD, 15090, "--path", "/quitquitquit", uid=PROXY) == 404
+    for port in (15000, 15001, 15006):
+        assert status(asking, POD, port, uid=PROXY) is None
