@@ -163,13 +163,43 @@ def conclude(need: NeedEngine, answer: EngineAnswer, snapshot: Snapshot) -> Deci
 
 def authorize_as(request: AccessRequest, snapshot: Snapshot, now: float, principal: Principal) -> Decision:
     """Decide as if authentication had yielded this principal: for authoring, never for traffic. No engine is asked."""
+    return authorize_by(request, snapshot, now, lambda _: principal)
 
-    def assume(_: AccessRequest, __: Snapshot, compiled: CompiledRoute | None, ___: float) -> Principal:
-        looks = compiled is None or compiled.authenticator is not None
-        return principal if looks else ANONYMOUS
 
-    decided = _in_order(request, snapshot, now, assume)
+def authorize_by(
+    request: AccessRequest, snapshot: Snapshot, now: float, identify: Callable[[Route | None], Principal]
+) -> Decision:
+    """As `authorize_as`, where who it is depends on the route (None: no route owns the request).
+
+    `identify` is asked where credentials are looked at; a DecidedError that it raises is a failed authentication.
+    """
+
+    def authenticate(
+        _: AccessRequest, __: Snapshot, compiled: CompiledRoute | None, ___: float
+    ) -> Principal | Decision:
+        if compiled is not None and compiled.authenticator is None:
+            return ANONYMOUS
+        try:
+            return identify(None if compiled is None else compiled.route)
+        except DecidedError as error:
+            return _deny(snapshot, error.reason, compiled)
+
+    decided = _in_order(request, snapshot, now, authenticate)
     return decided.decision if isinstance(decided, NeedEngine) else decided
+
+
+def caller_of(request: AccessRequest, snapshot: Snapshot, now: float) -> Principal | None:
+    """Who sends the request, as `authorize` finds; None where credentials are not looked at, or keys are missing.
+
+    Raises:
+        DecidedError: there is no path, host or credential to go by.
+    """
+    segments = snapshot.paths.read(request.target)
+    owner, _ = snapshot.routes.find(canonical_host(request.host), segments) or (None, ())
+    compiled = owner.for_method(request.method) if owner is not None else None
+    authenticator = snapshot.unowned if compiled is None else compiled.authenticator
+    caller = None if authenticator is None else authenticator.authenticate(request, now)
+    return caller if isinstance(caller, Principal) else None
 
 
 def _in_order(

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from extauthz.telemetry.decision_log import FLUSH_SECONDS, LOST_AT_THE_END
+from extauthz.telemetry.line_log import FLUSH_SECONDS, LOST_AT_THE_END
 from extauthz.telemetry.sink import Sink
 
 _READ_BYTES: Final = 1024 * 1024

@@ -1,46 +1,25 @@
 """The decision log: one JSON line an answer, written away from the hot path.
 
 A line says what was decided, by which rules and how long it took. It never holds a path, a query, a header, a token or
-a body; the subject is written as the operator chose. The hot path appends one tuple to a bounded queue; formatting is
-done on the event loop in small portions, so that it never takes the interpreter away from a decision for long, and
-writing in a thread. What does not fit the queue, or cannot be written, is counted.
+a body; the subject is written as the operator chose.
 """
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import hmac
 import json
 import random
-import threading
-from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from functools import lru_cache
-from queue import SimpleQueue
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from extauthz.check.answer import Answer
 from extauthz.check.response import ANSWERS
 from extauthz.model.decision import Decision, Effect, PolicyId, Reason
+from extauthz.telemetry.line_log import LineLog
 from extauthz.telemetry.sink import Sink
 from extauthz.telemetry.timestamp import rfc3339
-
-CAPACITY: Final = 65_536
-"""Records that may wait to be formatted: some seconds at full load."""
-INTERVAL_SECONDS: Final = 0.2
-PORTION: Final = 64
-"""Records formatted in one go, which takes a fraction of a millisecond."""
-BLOCK: Final = 4096
-"""Records written in one go: each block wakes the writing thread, which takes the interpreter for a moment."""
-BLOCK_CHARACTERS: Final = 1024 * 1024
-"""A block ends with the portion that reaches this, so that a file can be kept to a size."""
-MAX_BLOCKS: Final = 8
-"""Blocks that may wait to be written."""
-FLUSH_SECONDS: Final = 2.0
-"""How long an end waits for the last lines to be written."""
-LOST_AT_THE_END: Final = "the last lines could not be written in time"
 
 
 class SubjectForm(StrEnum):
@@ -70,10 +49,6 @@ class _Record(NamedTuple):
     seconds: float
 
 
-_Block: TypeAlias = list[str]
-"""Lines that are written in one go."""
-
-
 class DecisionLog:
     """Takes answers, writes lines. `record` and `run` belong to one event loop."""
 
@@ -98,22 +73,17 @@ class DecisionLog:
                 end, when lines were left.
             sampling: which answers are logged.
         """
-        self._sink = sink
+        self._lines: LineLog[_Record] = LineLog(sink, self._format, name="decision-log", on_failure=on_failure)
         self._subject = subject
         self._key = key
         self._clock = clock
-        self._on_failure = on_failure
         self._sampling = sampling
         self._left_out = 0
-        self._queue: deque[_Record] = deque()
-        self._blocks: SimpleQueue[_Block | None] = SimpleQueue()
-        self._overflowed = 0
-        self._unwritten = 0  # counted in the writing thread
 
     @property
     def dropped(self) -> int:
         """Records lost since the start: they did not fit, or could not be written."""
-        return self._overflowed + self._unwritten
+        return self._lines.dropped
 
     @property
     def left_out(self) -> int:
@@ -125,39 +95,12 @@ class DecisionLog:
         rate = self._rate(answer.decision.effect)
         if rate < 1 and random.random() >= rate:  # noqa: S311 - chance decides what is logged, nothing else
             self._left_out += 1
-        elif len(self._queue) < CAPACITY:
-            self._queue.append(_Record(self._clock(), answer.decision_id, answer.decision, revision, seconds))
         else:
-            self._overflowed += 1
+            self._lines.put(_Record(self._clock(), answer.decision_id, answer.decision, revision, seconds))
 
     async def run(self) -> None:
         """Write lines until cancelled; then write what is left, as far as the sink takes it in time."""
-        writer = threading.Thread(target=self._write_blocks, name="decision-log", daemon=True)
-        writer.start()
-        try:
-            while True:
-                await asyncio.sleep(INTERVAL_SECONDS)
-                while self._queue and self._blocks.qsize() < MAX_BLOCKS:
-                    self._blocks.put(await self._next_block())
-        finally:
-            rest = [self._format(record) for record in self._queue]
-            for start in range(0, len(rest), BLOCK):
-                self._blocks.put(rest[start : start + BLOCK])
-            self._blocks.put(None)
-            writer.join(FLUSH_SECONDS)
-            if writer.is_alive():
-                self._on_failure(OSError(errno.ETIMEDOUT, LOST_AT_THE_END))
-
-    async def _next_block(self) -> _Block:
-        """Format some of what is queued; decisions go on in between."""
-        lines: list[str] = []
-        characters = 0
-        while self._queue and len(lines) < BLOCK and characters < BLOCK_CHARACTERS:
-            portion = [self._format(self._queue.popleft()) for _ in range(min(PORTION, len(self._queue)))]
-            lines += portion
-            characters += sum(map(len, portion))
-            await asyncio.sleep(0)
-        return lines
+        await self._lines.run()
 
     def _rate(self, effect: Effect) -> float:
         return self._sampling.allow if effect is Effect.ALLOW else self._sampling.deny
@@ -190,21 +133,6 @@ class DecisionLog:
         # The separator cannot occur in a provider's name, so no two callers share a text.
         identity = f"{decision.provider}\0{decision.subject}".encode("utf-8", "surrogatepass")
         return f'"{hmac.digest(self._key, identity, "sha256").hex()}"'
-
-    # --- In the writing thread -------------------------------------------------------------------------------------
-
-    def _write_blocks(self) -> None:
-        is_failing = False
-        while (block := self._blocks.get()) is not None:
-            try:
-                self._sink.write("".join(block).encode())
-                is_failing = False
-            except OSError as error:
-                self._unwritten += len(block)
-                if not is_failing:
-                    self._on_failure(error)
-                is_failing = True
-        self._sink.close()
 
 
 SCHEMA_VERSION: Final = 1

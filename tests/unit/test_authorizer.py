@@ -7,7 +7,16 @@ import pytest
 from jwt.utils import base64url_encode
 
 from extauthz.authn.authenticator import KeySets, NeedKeySet, VerifiedTokens
-from extauthz.authorizer import NeedEngine, authorize, authorize_as, build_snapshot, conclude
+from extauthz.authorizer import (
+    NeedEngine,
+    authorize,
+    authorize_as,
+    authorize_by,
+    build_snapshot,
+    caller_of,
+    conclude,
+)
+from extauthz.errors import PathAmbiguousError, TokenExpiredError
 from extauthz.model.access import ANONYMOUS, Principal
 from extauthz.model.decision import Decision, Effect, Outcome, Reason
 from extauthz.model.engine import ENGINE_POLICY, EngineAnswer
@@ -305,3 +314,35 @@ def test_a_preflight_passes_without_an_engine():
     decision = authorize(Request(method="OPTIONS", target="/open", headers=headers), snapshot, NOW)
     assert isinstance(decision, Decision)
     assert decision.reason is Reason.PREFLIGHT
+
+
+def test_assumed_callers_may_depend_on_the_route():
+    """Who is asked where credentials count, and a failure there is a failed authentication."""
+    snapshot = snapshot_of(private(), make_route("/public", authentication=Authentication.NONE))
+    asked: list[str | None] = []
+
+    def identify(route):
+        asked.append(None if route is None else route.path.text)
+        if route is None:
+            raise TokenExpiredError("it has passed")
+        return Principal(authenticated=True, subject="alice", provider="corp")
+
+    decided = [authorize_by(Request(target=path), snapshot, NOW, identify) for path in ("/private", "/public", "/no")]
+    assert asked == ["/private", None]
+    assert [decision.subject for decision in decided] == ["alice", None, None]
+    assert decided[2].reason is Reason.TOKEN_EXPIRED
+
+
+def test_the_caller_alone_can_be_asked_for():
+    """As a decision would find it; where credentials are not looked at there is nobody to tell."""
+    snapshot = snapshot_of(private(), make_route("/public", authentication=Authentication.NONE))
+    caller = caller_of(Request(target="/private", headers=bearer()), snapshot, NOW)
+    assert caller is not None
+    assert (caller.subject, caller.provider) == ("alice", "corp")
+    assert caller_of(Request(target="/private"), snapshot, NOW) == ANONYMOUS
+    assert caller_of(Request(target="/elsewhere", headers=bearer()), snapshot, NOW) == caller
+    assert caller_of(Request(target="/public", headers=bearer()), snapshot, NOW) is None
+    with pytest.raises(TokenExpiredError):
+        caller_of(Request(target="/private", headers=bearer()), snapshot, NOW + 3600)
+    with pytest.raises(PathAmbiguousError):
+        caller_of(Request(target="//private"), snapshot, NOW)

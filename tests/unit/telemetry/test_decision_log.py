@@ -1,13 +1,10 @@
 import asyncio
-import errno
 import json
-import threading
 
 import pytest
 
 from extauthz.check.answer import Answer
 from extauthz.model.decision import Decision, Effect, HeaderChanges, PolicyId, Reason
-from extauthz.telemetry import decision_log
 from extauthz.telemetry.decision_log import EVERY_ANSWER, DecisionLog, Sampling, SubjectForm
 
 ALLOWED = Decision(
@@ -138,86 +135,6 @@ def test_nobody_has_no_pseudonym():
     assert pseudonym(b"k" * 16, None, None) is None
 
 
-def test_lines_are_written_while_the_service_runs_in_order():
-    """Not only at its end."""
-    sink = Memory()
-    log = make_log(sink)
-    count = decision_log.PORTION * 3 + 1
-
-    async def main():
-        task = asyncio.ensure_future(log.run())
-        for number in range(count):
-            log.record(answer(decision_id=f"{number:020}"), "abc123", 0.001)
-        async with asyncio.timeout(10):
-            while sink.data.count(b"\n") < count:  # noqa: ASYNC110 - written in a thread
-                await asyncio.sleep(0.01)
-        task.cancel()
-
-    asyncio.run(main())
-    assert [int(line["decision_id"]) for line in sink.lines()] == list(range(count))
-    assert sink.writes < 10
-
-
-def test_what_does_not_fit_is_counted(monkeypatch):
-    """And never makes a decision wait."""
-    monkeypatch.setattr(decision_log, "CAPACITY", 10)
-    sink = Memory()
-    log = make_log(sink)
-    run(log, *[answer() for _ in range(15)])
-    assert (len(sink.lines()), log.dropped) == (10, 5)
-
-
-def test_a_sink_that_blocks_holds_up_neither_decisions_nor_the_end(monkeypatch):
-    """The reader of a pipe has stopped reading; that lines are lost is told."""
-    monkeypatch.setattr(decision_log, "FLUSH_SECONDS", 0.05)
-    unblocked = threading.Event()
-
-    class Blocked(Memory):
-        def write(self, data):
-            unblocked.wait(10)
-            super().write(data)
-
-    failures: list[OSError] = []
-    log = make_log(Blocked(), on_failure=failures.append)
-    run(log, answer())
-    unblocked.set()
-    assert [error.strerror for error in failures] == ["the last lines could not be written in time"]
-
-
-def test_lines_that_cannot_be_written_are_counted_and_told_once(monkeypatch):
-    """A full disk does not fill the log as well; when there is room again, lines are written again."""
-    monkeypatch.setattr(decision_log, "INTERVAL_SECONDS", 0.01)
-    failures: list[OSError] = []
-
-    class Full(Memory):
-        is_full = True
-
-        def write(self, data):
-            if self.is_full:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            super().write(data)
-
-    sink = Full()
-    log = make_log(sink, on_failure=failures.append)
-
-    async def main():
-        task = asyncio.ensure_future(log.run())
-        for expected in (1, 2, 3):
-            log.record(answer(), "abc123", 0.001)
-            async with asyncio.timeout(10):
-                while log.dropped < expected:  # noqa: ASYNC110 - counted in a thread
-                    await asyncio.sleep(0.01)
-        sink.is_full = False
-        log.record(answer(), "abc123", 0.001)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(main())
-    assert len(failures) == 1
-    assert (len(sink.lines()), log.dropped) == (1, 3)
-
-
 def test_sampling_is_by_effect_counted_and_told_in_the_line():
     """Allows at a rate, every denial; what is left out is not lost, and readers can scale up."""
     sink = Memory()
@@ -238,23 +155,3 @@ def test_a_rate_of_nothing_logs_nothing():
     log = make_log(sink, sampling=Sampling(allow=0, deny=0))
     run(log, *[answer() for _ in range(500)])
     assert (sink.data, log.left_out) == (b"", 500)
-
-
-def test_blocks_are_bounded_in_size(monkeypatch):
-    """So that a file can be kept to a size, however long the lines are."""
-    monkeypatch.setattr(decision_log, "BLOCK_CHARACTERS", 1)
-    sink = Memory()
-    log = make_log(sink)
-    count = decision_log.PORTION * 3
-
-    async def main():
-        task = asyncio.ensure_future(log.run())
-        for _ in range(count):
-            log.record(answer(), "abc123", 0.001)
-        async with asyncio.timeout(10):
-            while sink.data.count(b"\n") < count:  # noqa: ASYNC110 - written in a thread
-                await asyncio.sleep(0.01)
-        task.cancel()
-
-    asyncio.run(main())
-    assert sink.writes == 3
