@@ -132,7 +132,16 @@ class Settings(BaseSettings):
         description="The private listener: probes, metrics, and, if it is private indeed, /v1/policy and /v1/decide.",
     )
     admin_api: bool = Field(
-        default=True, description="Whether the private listener serves /v1/*; off loopback it must be false."
+        default=True,
+        description="Whether the private listener serves /v1/*; off loopback it must be false, or need a certificate.",
+    )
+    admin_tls_cert: FileName | None = Field(
+        default=None, description="Certificate chain (PEM) of the private listener; read again when it changes."
+    )
+    admin_tls_key: FileName | None = Field(default=None, description="The key of admin_tls_cert (PEM).")
+    admin_client_ca: FileName | None = Field(
+        default=None,
+        description="Authorities (PEM) of those who may use /v1/*; probes and metrics need no certificate.",
     )
     workers: int = Field(
         default=1,
@@ -207,31 +216,49 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        if self.admin_api and not is_private(self.admin):
-            raise ValueError(
+        misfits = [*self._listener_misfits(), *self._admin_misfits(), *self._decision_log_misfits()]
+        if misfits:
+            raise ValueError("\n".join(misfits))
+        return self
+
+    def _listener_misfits(self) -> Iterator[str]:
+        yield from self._pair_misfits("")
+        if self.tls_cert is not None and not any(isinstance(each, TcpAddress) for each in self.listen):
+            yield "tls_cert: no address in listen is host:port, and Unix sockets stay in clear text"
+        if self.transport == "grpcio" and self.workers > 1:
+            yield "workers: grpcio cannot share its addresses: use transport h2corn, or one worker"
+
+    def _admin_misfits(self) -> Iterator[str]:
+        yield from self._pair_misfits("admin_")
+        if self.admin_tls_cert is not None and isinstance(self.admin, UnixAddress):
+            yield f"admin_tls_cert: {self.admin} stays in clear text, its mode guards it: leave this out"
+        if self.admin_api and not is_private(self.admin) and self.admin_client_ca is None:
+            yield (
                 f"admin: {self.admin} is reachable from other machines, and /v1/policy and /v1/decide would be too: "
-                f"use a loopback address or unix:/path, or set admin_api: false ({ENVIRONMENT_PREFIX}ADMIN_API=false) "
-                "to serve only probes and metrics there"
+                "use a loopback address or unix:/path, ask their callers for a certificate by admin_client_ca, or set "
+                f"admin_api: false ({ENVIRONMENT_PREFIX}ADMIN_API=false) to serve only probes and metrics there"
             )
+
+    def _pair_misfits(self, prefix: Literal["", "admin_"]) -> Iterator[str]:
+        certificate, key, client_ca = (getattr(self, prefix + name) for name in ("tls_cert", "tls_key", "client_ca"))
+        if (certificate is None) != (key is None):
+            yield f"{prefix}tls_cert and {prefix}tls_key go together: give both, or neither"
+        if client_ca is not None and certificate is None:
+            yield (
+                f"{prefix}client_ca needs {prefix}tls_cert and {prefix}tls_key: callers prove themselves over TLS only"
+            )
+
+    def _decision_log_misfits(self) -> Iterator[str]:
         if self.decision_log_max_bytes is not None and self.decision_log in {"off", "otlp", "stdout"}:
-            raise ValueError(
+            yield (
                 f"decision_log_max_bytes: {self.decision_log} is no file to be put aside: name one in decision_log, or "
                 "leave this out"
             )
-        if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key go together: give both, or neither")
-        if self.client_ca is not None and self.tls_cert is None:
-            raise ValueError("client_ca needs tls_cert and tls_key: callers prove themselves over TLS only")
-        if self.tls_cert is not None and not any(isinstance(each, TcpAddress) for each in self.listen):
-            raise ValueError("tls_cert: no address in listen is host:port, and Unix sockets stay in clear text")
-        if self.transport == "grpcio" and self.workers > 1:
-            raise ValueError("workers: grpcio cannot share its addresses: use transport h2corn, or one worker")
         if self.decision_log_subject == "hmac" and len(self.decision_log_secret) < MIN_KEY_BYTES:
-            raise ValueError(
+            yield (
                 f"decision_log_subject: hmac needs decision_log_key ({ENVIRONMENT_PREFIX}DECISION_LOG_KEY), "
                 f"at least {MIN_KEY_BYTES} bytes"
             )
-        return self
 
     @property
     def decision_log_secret(self) -> bytes:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
 
 from fastapi import FastAPI
 
 from extauthz import __version__
+from extauthz.admin.certificate_check import CertificateCheck
 from extauthz.admin.decide import decide_router
 from extauthz.admin.document import document_router
 from extauthz.admin.host_check import HostCheck
@@ -18,13 +21,33 @@ from extauthz.telemetry.metrics import ServiceMetrics
 from extauthz.telemetry.status import ServiceStatus
 
 
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """Who is refused before anything else is looked at."""
+
+    checks_host: bool
+    """Refuse names that are not this machine's: on a loopback port, where a browser may be led."""
+    checks_certificate: bool
+    """Serve nothing but probes and metrics to callers without a certificate."""
+
+    @property
+    def refusals(self) -> dict[int | str, dict[str, Any]]:
+        """How they answer, for the document."""
+        refusals: dict[int | str, dict[str, Any]] = {}
+        if self.checks_certificate:
+            refusals[403] = {"description": "The caller has no certificate."}
+        if self.checks_host:
+            refusals[421] = {"description": "The Host is no name of this machine."}
+        return refusals
+
+
 def build_admin(
     status: ServiceStatus,
     metrics: ServiceMetrics,
     decide: Callable[[bytes], Awaitable[Answer]],
     *,
     serves_api: bool,
-    checks_host: bool,
+    guards: Guards,
 ) -> FastAPI:
     """The application.
 
@@ -32,8 +55,8 @@ def build_admin(
         status: the service's state.
         metrics: what to expose.
         decide: answers a serialised CheckRequest.
-        serves_api: whether /v1/* is there: only where no other machine can reach it.
-        checks_host: refuse names that are not this machine's: on a loopback port, where a browser may be led.
+        serves_api: whether /v1/* is there: only where no other machine can reach it, or none without a certificate.
+        guards: who is refused.
     """
     # FastAPI's own documentation pages load scripts from elsewhere into a page of this origin: there are none. The
     # document that they would show names no policy, but belongs to what it describes.
@@ -43,7 +66,7 @@ def build_admin(
         docs_url=None,
         redoc_url=None,
         openapi_url="/v1/openapi.json" if serves_api else None,
-        responses={421: {"description": "The Host is no name of this machine."}} if checks_host else None,
+        responses=guards.refusals,
     )
     application.include_router(probes_router(status))
     application.include_router(metrics_router(metrics))
@@ -51,6 +74,8 @@ def build_admin(
         application.include_router(policy_router(status))
         application.include_router(decide_router(decide))
         application.include_router(document_router(application.openapi))
-    if checks_host:
+    if guards.checks_certificate:
+        application.add_middleware(CertificateCheck)
+    if guards.checks_host:
         application.add_middleware(HostCheck)
     return application

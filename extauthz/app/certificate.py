@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from extauthz.errors import ConfigurationError
 from extauthz.telemetry.logging import Logger
-from extauthz.telemetry.status import CertificateStatus, ServiceStatus
+from extauthz.telemetry.status import CertificateStatus, Listener, ServiceStatus
 from extauthz.telemetry.timestamp import rfc3339
 from extauthz.tls import CredentialFiles, Credentials, CredentialsWatcher, exposed_key, load_credentials
 
@@ -16,12 +16,13 @@ from extauthz.tls import CredentialFiles, Credentials, CredentialsWatcher, expos
 class Certificate:
     """Credentials in files, and the account of them in log and status."""
 
-    def __init__(self, files: CredentialFiles, status: ServiceStatus, logger: Logger) -> None:
+    def __init__(self, listener: Listener, files: CredentialFiles, status: ServiceStatus, logger: Logger) -> None:
         """Load them.
 
         Raises:
             ConfigurationError: a file must be corrected.
         """
+        self._listener = listener
         self._files = files
         self._status = status
         self._logger = logger
@@ -52,14 +53,20 @@ class Certificate:
         await watcher.run()
 
     def _on_failed(self, error: ConfigurationError) -> None:
-        if self._status.certificate is not None:
-            self._status.certificate = dataclasses.replace(self._status.certificate, is_current=False)
-        self._logger.error("certificate_load_failed", problem=str(error), note="the last good certificate stays")
+        served = self._status.certificates[self._listener]
+        self._status.certificates[self._listener] = dataclasses.replace(served, is_current=False)
+        self._logger.error(
+            "certificate_load_failed",
+            listener=self._listener,
+            problem=str(error),
+            note="the last good certificate stays",
+        )
 
     def _report(self, credentials: Credentials) -> None:
-        self._status.certificate = CertificateStatus(credentials.expires_at)
+        self._status.certificates[self._listener] = CertificateStatus(credentials.expires_at)
         self._logger.info(
             "certificate_loaded",
+            listener=self._listener,
             serial=credentials.serial,
             expires=rfc3339(credentials.expires_at),
             callers="certified" if credentials.client_ca else "any",

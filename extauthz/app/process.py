@@ -11,7 +11,6 @@ import uvloop
 
 from extauthz import __version__
 from extauthz.app.service import Service
-from extauthz.lowering.address import TcpAddress
 from extauthz.settings import Settings
 from extauthz.telemetry.logging import LogFormat, LogLevel, build_logger
 
@@ -54,9 +53,7 @@ async def _serve_until_signalled(settings: Settings) -> None:
 
 def ready_line(service: Service) -> str:
     """What `serve` says once it answers."""
-    admin = service.admin_address
-    probes = f"http://{admin}/readyz" if isinstance(admin, TcpAddress) else f"{admin} /readyz"
     return (
         f"extauthz {__version__} serving policy {service.policy_set.name} revision {service.policy_set.revision} "
-        f"at {', '.join(map(str, service.addresses))}; probes at {probes}"
+        f"at {', '.join(map(str, service.addresses))}; probes at {service.probe}"
     )

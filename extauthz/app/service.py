@@ -9,37 +9,35 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
-from extauthz.admin.application import build_admin
 from extauthz.app.certificate import Certificate
 from extauthz.app.decision_log import decision_log_form, open_collector, open_decision_log
 from extauthz.app.key_sets import FetchedKeySets
 from extauthz.app.listening import credential_files, open_sockets, open_transport
+from extauthz.app.private_listener import admin_credential_files, open_private_listener, probe_url
 from extauthz.errors import EnvironmentUnfitError, ExtAuthzError
-from extauthz.lowering.address import Address, TcpAddress
+from extauthz.lowering.address import Address
 from extauthz.model.policy import PolicySet
 from extauthz.server.check_method import CHECK_PATH, CheckLimits
 from extauthz.server.decider import Decider, DeciderSettings
 from extauthz.server.health import Health
-from extauthz.server.http_server import HttpServer, private_config
+from extauthz.server.http_server import HttpServer
 from extauthz.server.messages import Start
 from extauthz.server.sockets import ListeningSocket, listen_all
 from extauthz.server.supervisor import Deployment, Supervisor
 from extauthz.server.transport import Transport
 from extauthz.server.worker_process import Support
-from extauthz.settings import Settings, Unavailable, is_private
+from extauthz.settings import Settings, Unavailable
 from extauthz.sources.policy_files import LoadedSet, load
 from extauthz.sources.watch import PolicyWatcher
 from extauthz.telemetry.failures import FailureReporter
 from extauthz.telemetry.logging import LogFormat, Logger, LogLevel, build_logger
 from extauthz.telemetry.metrics import ServiceMetrics
-from extauthz.telemetry.status import FailedLoad, KeySetStatus, ServedPolicy, ServiceStatus
+from extauthz.telemetry.status import FailedLoad, KeySetStatus, Listener, ServedPolicy, ServiceStatus
 from extauthz.telemetry.tally import Tally
 from extauthz.telemetry.tracing import open_tracer, report_trouble
-from extauthz.tls import Credentials
-
-_MAX_DECIDE_BYTES: Final = 8 * 1024 * 1024
+from extauthz.tls import CredentialFiles, Credentials
 
 
 class Service:
@@ -94,6 +92,11 @@ class Service:
         """Load the policy files as they are now, even if files went missing."""
         self._watcher.reload()
 
+    @property
+    def probe(self) -> str:
+        """Where to ask whether it is ready."""
+        return probe_url(self._settings, self.admin_address)
+
     def report_not_ready(self) -> None:
         """From now on probes and health checks say that no new requests should be sent; they are still answered."""
         self._status.is_draining = True
@@ -126,20 +129,17 @@ class Service:
                 tracer = open_tracer(clock=time.time, on_trouble=partial(report_trouble, self._logger))
                 stack.callback(tracer.close)
                 self._decider.tracer = tracer
-            files = credential_files(settings)
-            certificate = None if files is None else Certificate(files, self._status, self._logger)
-            transport = await self._open_transport(stack, None if certificate is None else certificate.credentials)
+            admin = self._certified(Listener.ADMIN, admin_credential_files(settings))
+            admin_server = self._open_private_listener(admin_socket, admin)
+            calls = self._certified(Listener.CALLS, credential_files(settings))
+            transport = await self._open_transport(stack, None if calls is None else calls.credentials)
             self.addresses = transport.addresses
-            async with self._served(transport, admin_socket, certificate):
+            async with self._served({transport: calls, admin_server: admin}):
                 yield
 
     @asynccontextmanager
-    async def _served(
-        self, transport: Transport, admin_socket: ListeningSocket, certificate: Certificate | None
-    ) -> AsyncIterator[None]:
-        """All tasks of the service, around the block."""
-        admin_server = self._build_admin_server(admin_socket)
-        servers: tuple[Transport | HttpServer, ...] = (transport, admin_server)
+    async def _served(self, servers: Mapping[Transport | HttpServer, Certificate | None]) -> AsyncIterator[None]:
+        """All tasks of the service, around the block; the servers are ended in their order."""
         failure: Exception | None = None
         async with self._task_group() as tasks:
             background = [tasks.create_task(self._watcher.run()), tasks.create_task(self._keys.fetcher.run())]
@@ -147,10 +147,10 @@ class Service:
                 background.append(tasks.create_task(self._decider.log.run()))
             serving = [tasks.create_task(self._serve(server)) for server in servers]
             try:
-                await transport.started()
-                await admin_server.started()
-                if certificate is not None:  # watched once it is served: until then there is nothing to replace
-                    background.append(tasks.create_task(certificate.watch(transport.replace_credentials)))
+                for server, certificate in servers.items():
+                    await server.started()
+                    if certificate is not None:  # watched once it is served: until then there is nothing to replace
+                        background.append(tasks.create_task(certificate.watch(server.replace_credentials)))
                 yield
             except Exception as error:  # noqa: BLE001 - raised again below: inside, the group would wrap it
                 failure = error
@@ -234,17 +234,18 @@ class Service:
     def _read_tally(self) -> Tally:
         return (self._supervisor or self._decider).read_tally()
 
-    def _build_admin_server(self, admin_socket: ListeningSocket) -> HttpServer:
-        settings = self._settings
-        application = build_admin(
-            self._status,
-            self._metrics,
-            self._decider.check.decide,
-            serves_api=settings.admin_api,
-            checks_host=isinstance(settings.admin, TcpAddress) and is_private(settings.admin),
+    def _open_private_listener(self, socket: ListeningSocket, certificate: Certificate | None) -> HttpServer:
+        return open_private_listener(
+            self._settings,
+            socket,
+            certificate,
+            status=self._status,
+            metrics=self._metrics,
+            decide=self._decider.check.decide,
         )
-        config = private_config(drain_timeout_seconds=settings.drain_timeout_seconds, max_body_bytes=_MAX_DECIDE_BYTES)
-        return HttpServer(lambda _streams: application, [admin_socket], config)
+
+    def _certified(self, listener: Listener, files: CredentialFiles | None) -> Certificate | None:
+        return None if files is None else Certificate(listener, files, self._status, self._logger)
 
     # --- Policies and keys -----------------------------------------------------------------------------------------
 

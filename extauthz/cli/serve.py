@@ -31,6 +31,14 @@ def serve(
     admin: Annotated[
         str | None, typer.Option(metavar="ADDR", help="The private listener: probes, metrics. [127.0.0.1:9180]")
     ] = None,
+    admin_tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Speak TLS there: the certificate chain (PEM).")
+    ] = None,
+    admin_tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The key of --admin-tls-cert.")] = None,
+    admin_client_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Whose certificates /v1/* asks for; needed to serve it off loopback."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Processes that answer calls, under one that supervises them. [1]")
     ] = None,
@@ -74,6 +82,9 @@ def serve(
         "tls_key": None if tls_key is None else str(tls_key),
         "client_ca": None if client_ca is None else str(client_ca),
         "admin": admin,
+        "admin_tls_cert": None if admin_tls_cert is None else str(admin_tls_cert),
+        "admin_tls_key": None if admin_tls_key is None else str(admin_tls_key),
+        "admin_client_ca": None if admin_client_ca is None else str(admin_client_ca),
         "workers": workers,
         "state": None if state is None else str(state),
         "decision_log": decision_log,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from h2corn import Config, RequestPolicy, Server
+from h2corn import CertReqsMode, Config, RequestPolicy, Server
 from h2corn._lib import prepare_tls
 from h2corn._server import TlsMaterial
 
@@ -99,17 +99,28 @@ class HttpServer:
         sockets: Sequence[ListeningSocket],
         config: Config,
         credentials: Credentials | None = None,
+        *,
+        insists_on_certificates: bool = True,
     ) -> None:
         """Serve in clear text, or with TLS if there are credentials.
+
+        Args:
+            build_application: makes what answers.
+            sockets: where requests arrive.
+            config: all but the addresses and TLS.
+            credentials: the certificate, and whom to let in.
+            insists_on_certificates: whether clients need one where credentials name a client authority; if not, they
+                may present one, and the application is told.
 
         Raises:
             ConfigurationError: h2corn cannot use the credentials.
         """
+        self._cert_reqs: CertReqsMode = "required" if insists_on_certificates else "optional"
         self._build_application = build_application
         self._sockets = sockets
         self._config = dataclasses.replace(config, bind=tuple(f"fd://{each.descriptor}" for each in sockets))
         self._stopping = False
-        self._current = _Generation(build_application, self._config, sockets, credentials)
+        self._current = _Generation(build_application, self._config, sockets, credentials, self._cert_reqs)
 
     async def run(self) -> None:
         """Serve until `stop`; returns when every request in flight is answered, or its time is over.
@@ -136,7 +147,7 @@ class HttpServer:
             RuntimeError: requests on old connections outlasted twice the drain timeout.
         """
         retiring = self._current
-        successor = _Generation(self._build_application, self._config, self._sockets, credentials)
+        successor = _Generation(self._build_application, self._config, self._sockets, credentials, self._cert_reqs)
         if self._stopping:
             return
         successor.start_in(self._generations)
@@ -163,6 +174,7 @@ class _Generation:
         config: Config,
         sockets: Sequence[ListeningSocket],
         credentials: Credentials | None,
+        cert_reqs: CertReqsMode,
     ) -> None:
         material = None
         if credentials is not None:
@@ -173,7 +185,7 @@ class _Generation:
                 certfile=_GIVEN_AS_BYTES,
                 keyfile=_GIVEN_AS_BYTES,
                 ca_certs=_GIVEN_AS_BYTES if client_ca else None,
-                cert_reqs="required" if client_ca else "none",
+                cert_reqs=cert_reqs if client_ca else "none",
             )
         try:
             self._tls = prepare_tls(config, material)

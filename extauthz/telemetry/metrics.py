@@ -78,18 +78,7 @@ class ServiceMetrics(Collector):
             "Whether requests are decided by a policy, and will be.",
             value=float(self._status.is_ready),
         )
-        certificate = self._status.certificate
-        if certificate is not None:
-            yield GaugeMetricFamily(
-                "extauthz_certificate_expiry_timestamp_seconds",
-                "When the certificate that is served expires.",
-                value=certificate.expires_at,
-            )
-            yield GaugeMetricFamily(
-                "extauthz_certificate_last_load_successful",
-                "Whether what the certificate's files hold now is served.",
-                value=float(certificate.is_current),
-            )
+        yield from self._certificate_families()
         workers = self._status.workers
         if workers is not None:
             yield GaugeMetricFamily("extauthz_workers", "Worker processes that answer calls.", value=workers.serving)
@@ -97,6 +86,23 @@ class ServiceMetrics(Collector):
             yield CounterMetricFamily(
                 "extauthz_worker_restarts", "Worker processes that had to be replaced.", value=workers.restarts
             )
+
+    def _certificate_families(self) -> Iterator[Metric]:
+        expiry = GaugeMetricFamily(
+            "extauthz_certificate_expiry_timestamp_seconds",
+            "When the certificate that is served expires.",
+            labels=["listener"],
+        )
+        current = GaugeMetricFamily(
+            "extauthz_certificate_last_load_successful",
+            "Whether what the certificate's files hold now is served.",
+            labels=["listener"],
+        )
+        for listener, certificate in sorted(self._status.certificates.items()):
+            expiry.add_metric([listener], certificate.expires_at)
+            current.add_metric([listener], float(certificate.is_current))
+        yield expiry
+        yield current
 
     def _policy_families(self) -> Iterator[Metric]:
         policy = self._status.policy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -64,9 +64,18 @@ class WorkersStatus(Protocol):
         """How many had to be replaced since the start."""
 
 
+class Listener(StrEnum):
+    """What certificates are served for."""
+
+    CALLS = "calls"
+    """The proxies' calls."""
+    ADMIN = "admin"
+    """The private listener."""
+
+
 @dataclass(frozen=True, slots=True)
 class CertificateStatus:
-    """The certificate that is served."""
+    """A certificate that is served."""
 
     expires_at: float
     """Seconds since the epoch."""
@@ -87,8 +96,8 @@ class ServiceStatus:
     is_draining: bool = False
     workers: WorkersStatus | None = None
     """None where calls are answered in this very process."""
-    certificate: CertificateStatus | None = None
-    """None where calls come in clear text."""
+    certificates: dict[Listener, CertificateStatus] = field(default_factory=dict)
+    """Of the listeners that speak TLS."""
 
     @property
     def is_ready(self) -> bool:
@@ -105,5 +114,6 @@ class ServiceStatus:
         lacks_workers = self.workers is not None and self.workers.serving < self.workers.count
         named = [f"key_set:{name}" for name, k in sorted(self.key_sets.items()) if k.state is not KeySetState.CURRENT]
         reload, workers = ("policy_reload",) if self.failed_load else (), ("workers",) if lacks_workers else ()
-        certificate = () if self.certificate is None or self.certificate.is_current else ("certificate_reload",)
+        has_old = any(not certificate.is_current for certificate in self.certificates.values())
+        certificate = ("certificate_reload",) if has_old else ()
         return (*reload, *certificate, *workers, *named)

@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import io
 import json
+import ssl
 import time
 from pathlib import Path
 
@@ -101,12 +102,15 @@ async def health(service):
     return health_pb2.HealthCheckResponse.FromString(reply).status
 
 
-async def admin(service, path):
+async def admin(service, path, tls=None):
+    """What the private listener answers, over TLS if a context is given."""
     address = service.admin_address
-    transport = httpx.AsyncHTTPTransport(uds=address.path if isinstance(address, UnixAddress) else None)
-    base = "http://localhost" if isinstance(address, UnixAddress) else f"http://{address}"
+    transport = httpx.AsyncHTTPTransport(
+        uds=address.path if isinstance(address, UnixAddress) else None, verify=True if tls is None else tls
+    )
+    host = "localhost" if isinstance(address, UnixAddress) else f"localhost:{address.port}"
     async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
-        return await client.get(f"{base}{path}")
+        return await client.get(f"{'http' if tls is None else 'https'}://{host}{path}")
 
 
 class Certificates:
@@ -123,6 +127,22 @@ class Certificates:
     @property
     def settings(self):
         return {"tls_cert": str(self.own), "tls_key": str(self.own), "client_ca": str(self._authority.certificate)}
+
+    @property
+    def admin_settings(self):
+        return {f"admin_{name}": value for name, value in self.settings.items()}
+
+    @property
+    def anonymous(self):
+        """A client that trusts the authority and has no certificate."""
+        return ssl.create_default_context(cafile=str(self._authority.certificate))
+
+    @property
+    def certified(self):
+        """A client with a certificate."""
+        context = self.anonymous
+        context.load_cert_chain(self._authority.issue(x509.DNSName("operator")))
+        return context
 
     async def check(self, address, path="/first"):
         """As a caller with a certificate."""

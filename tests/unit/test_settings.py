@@ -136,7 +136,10 @@ def test_the_api_is_refused_where_other_machines_reach_it(admin):
     (line,) = problems({"paths": ["policy"], "admin": admin})
     assert "admin_api: false" in line
     assert "loopback" in line
-    assert load_settings({"paths": ["policy"], "admin": admin, "admin_api": False}).admin_api is False
+    assert "admin_client_ca" in line
+    certified = {"admin_tls_cert": "own.crt", "admin_tls_key": "own.key", "admin_client_ca": "authority.crt"}
+    for remedy in ({"admin_api": False}, certified):
+        load_settings({"paths": ["policy"], "admin": admin, **remedy})
 
 
 @pytest.mark.parametrize("admin", ["127.0.0.1:0", "127.8.9.1:1", "[::1]:1", "localhost:1", "unix:/run/admin.sock"])
@@ -163,6 +166,12 @@ def test_pseudonyms_need_a_key(monkeypatch):
         ({"tls_cert": "own.crt"}, "tls_cert and tls_key go together"),
         ({"tls_key": "own.key"}, "tls_cert and tls_key go together"),
         ({"client_ca": "authority.crt"}, "client_ca needs tls_cert and tls_key"),
+        ({"admin_tls_cert": "own.crt"}, "admin_tls_cert and admin_tls_key go together"),
+        ({"admin_client_ca": "authority.crt"}, "admin_client_ca needs admin_tls_cert and admin_tls_key"),
+        (
+            {"admin_tls_cert": "own.crt", "admin_tls_key": "own.key", "admin": "unix:/run/x.sock"},
+            "admin_tls_cert: unix:/run/x.sock stays in clear text",
+        ),
         (
             {"tls_cert": "own.crt", "tls_key": "own.key", "listen": ["unix:/run/x.sock"]},
             "tls_cert: no address in listen is host:port",

@@ -3,7 +3,7 @@ import asyncio
 import httpx
 import pytest
 
-from extauthz.admin.application import build_admin
+from extauthz.admin.application import Guards, build_admin
 from extauthz.authn.authenticator import KeySets, VerifiedTokens
 from extauthz.authorizer import build_snapshot
 from extauthz.check.answer import Answerer
@@ -28,15 +28,13 @@ class Listener:
         self.metrics = ServiceMetrics(self.status, clock=lambda: 1000.0, tally=lambda: self.counter.tally)
         self._answerer = Answerer(build_snapshot(policy_set, KeySets(), VerifiedTokens()))
         self.serves_api = True
-        self.checks_host = True
+        self.guards = Guards(checks_host=True, checks_certificate=False)
 
     async def decide(self, message):
         return self._answerer.answer(message, 1_800_000_000.0)
 
     def application(self):
-        return build_admin(
-            self.status, self.metrics, self.decide, serves_api=self.serves_api, checks_host=self.checks_host
-        )
+        return build_admin(self.status, self.metrics, self.decide, serves_api=self.serves_api, guards=self.guards)
 
     def request(self, method, path, **options):
         application = self.application()

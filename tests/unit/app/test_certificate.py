@@ -29,8 +29,8 @@ def test_certificates_are_served_and_replaced(place, transport, workers):
             await certificates.check(address)
             assert (await admin(service, "/readyz")).json()["degraded"] == ["certificate_reload"]
             metrics = (await admin(service, "/metrics")).text
-            assert "extauthz_certificate_last_load_successful 0.0" in metrics
-            assert "extauthz_certificate_expiry_timestamp_seconds " in metrics
+            assert 'extauthz_certificate_last_load_successful{listener="calls"} 0.0' in metrics
+            assert 'extauthz_certificate_expiry_timestamp_seconds{listener="calls"} ' in metrics
             certificates.renew()
             await place.logged("certificate_loaded", 3)
             assert (await admin(service, "/readyz")).json()["degraded"] == []

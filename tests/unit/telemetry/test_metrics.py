@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from extauthz import __version__
 from extauthz.model.decision import Decision, Effect, PolicyId, Reason
 from extauthz.telemetry.metrics import ServiceMetrics
-from extauthz.telemetry.status import CertificateStatus, FailedLoad, ServiceStatus
+from extauthz.telemetry.status import CertificateStatus, FailedLoad, Listener, ServiceStatus
 from extauthz.telemetry.tally import BUCKETS_SECONDS, DecisionCounter, Tally
 
 
@@ -140,10 +140,10 @@ def test_workers_are_told_where_there_are_any(metrics, status):
 def test_the_certificate_is_told_where_there_is_one(metrics, status):
     """When it expires, and whether it is what the files hold."""
     assert not [key for key in samples(metrics) if "certificate" in key[0]]
-    status.certificate = CertificateStatus(expires_at=2000.0, is_current=False)
+    status.certificates[Listener.CALLS] = CertificateStatus(expires_at=2000.0, is_current=False)
     read = samples(metrics)
-    assert read["extauthz_certificate_expiry_timestamp_seconds",] == 2000
-    assert read["extauthz_certificate_last_load_successful",] == 0
+    assert read["extauthz_certificate_expiry_timestamp_seconds", "listener=calls"] == 2000
+    assert read["extauthz_certificate_last_load_successful", "listener=calls"] == 0
 
 
 def test_a_scrape_asks_other_processes_first(status):

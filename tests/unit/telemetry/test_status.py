@@ -1,4 +1,4 @@
-from extauthz.telemetry.status import CertificateStatus, FailedLoad, ServiceStatus
+from extauthz.telemetry.status import CertificateStatus, FailedLoad, Listener, ServiceStatus
 
 
 def test_ready_is_a_policy_in_force_and_no_drain(status):
@@ -20,9 +20,9 @@ def test_degraded_names_what_does_not_work(status):
 
 def test_a_certificate_that_could_not_be_loaded_again_is_told(status):
     """The last one is served."""
-    status.certificate = CertificateStatus(expires_at=1000.0)
+    status.certificates[Listener.ADMIN] = CertificateStatus(expires_at=1000.0)
     assert "certificate_reload" not in status.degraded
-    status.certificate = CertificateStatus(expires_at=1000.0, is_current=False)
+    status.certificates[Listener.ADMIN] = CertificateStatus(expires_at=1000.0, is_current=False)
     assert (status.is_ready, "certificate_reload" in status.degraded) == (True, True)
 
 
