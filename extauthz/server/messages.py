@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from extauthz.authn.keyset import KeySetStanding
 from extauthz.lowering.address import Address
+from extauthz.model.engine import OpaEngine
 from extauthz.server.decider import DeciderSettings
 from extauthz.telemetry.decision_log import Sampling, SubjectForm
 from extauthz.tls import Credentials
@@ -45,6 +46,7 @@ class Start:
     credentials: Credentials | None
     decision_log: DecisionLogSettings | None
     traces: bool
+    engine: OpaEngine | None = None
 
 
 @dataclass(frozen=True, slots=True)

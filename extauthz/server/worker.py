@@ -29,8 +29,9 @@ from extauthz.authn.keyset import KeySetStanding, KeySetState
 from extauthz.authorizer import Snapshot
 from extauthz.errors import ConfigurationError
 from extauthz.lowering.address import Address
+from extauthz.model.engine import OpaEngine
 from extauthz.server.check_method import CHECK_PATH
-from extauthz.server.decider import Decider
+from extauthz.server.decider import Decider, Engine
 from extauthz.server.h2corn_transport import H2cornTransport
 from extauthz.server.health import Health
 from extauthz.server.link import Link, LinkClosedError, unpack
@@ -47,7 +48,7 @@ from extauthz.server.messages import (
 )
 from extauthz.server.sockets import ListeningSocket
 from extauthz.telemetry.decision_log import DecisionLog
-from extauthz.telemetry.failures import FailureReporter
+from extauthz.telemetry.failures import EngineReporter, FailureReporter
 from extauthz.telemetry.sink import DescriptorSink
 from extauthz.telemetry.tracing import open_tracer, report_trouble
 
@@ -138,6 +139,7 @@ class Worker:
             on_failure=FailureReporter(self._logger),
             clock=self._clock,
             monotonic=self._monotonic,
+            engine=self._open_engine(start.engine),
         )
         self._logging: asyncio.Task[None] | None = None
         if start.decision_log is not None:
@@ -162,6 +164,14 @@ class Worker:
             drain_timeout_seconds=start.drain_timeout_seconds,
             credentials=start.credentials,
         )
+
+    def _open_engine(self, engine: OpaEngine | None) -> Engine | None:
+        if engine is None:
+            return None
+        from extauthz.sources.opa import RemoteOpa  # noqa: PLC0415 - most services have none, and start sooner without
+
+        report = EngineReporter(self._logger)
+        return RemoteOpa(engine, on_trouble=report.trouble, on_recovery=report.recovery, monotonic=self._monotonic)
 
     async def _prepare(self, message: Prepare) -> str | None:
         for source, standing in message.keys.items():

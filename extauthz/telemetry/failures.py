@@ -1,4 +1,4 @@
-"""Unexpected failures in the log: each kind once, with its traceback, however often a request provokes it."""
+"""Failures in the log, however often requests provoke them: unexpected ones once of each kind, with their traceback."""
 
 from __future__ import annotations
 
@@ -11,6 +11,27 @@ class ErrorLogger(Protocol):
     """The part of a `Logger` that takes it: a process may pass its events on instead of writing them."""
 
     def error(self, event: str, *, exc_info: Exception, answered: str, note: str) -> object: ...
+
+
+class WarningLogger(Protocol):
+    """Likewise."""
+
+    def warning(self, event: str, **values: str) -> object: ...
+
+
+class EngineReporter:
+    """Logs what a remote engine has to be looked at for."""
+
+    def __init__(self, logger: WarningLogger) -> None:
+        self._logger = logger
+
+    def trouble(self, problem: str) -> None:
+        """It did not answer, or its policy failed on a request; nothing of the request is in it."""
+        self._logger.warning("engine_trouble", problem=problem)
+
+    def recovery(self) -> None:
+        """It answers again."""
+        self._logger.warning("engine_recovered", note="requests are decided again")
 
 
 class FailureReporter:

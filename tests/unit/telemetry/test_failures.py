@@ -1,7 +1,7 @@
 import io
 import json
 
-from extauthz.telemetry.failures import FailureReporter
+from extauthz.telemetry.failures import EngineReporter, FailureReporter
 from extauthz.telemetry.logging import LogFormat, LogLevel, build_logger
 
 
@@ -40,3 +40,17 @@ def test_the_number_of_kinds_is_bounded():
     for number in range(1000):
         report(type(f"Error{number}", (Exception,), {})())
     assert len(stream.getvalue().splitlines()) == 100
+
+
+def test_an_engine_that_fails_and_recovers_is_told():
+    """Both as warnings: somebody may be looking for the end of it."""
+    stream = io.StringIO()
+    report = EngineReporter(build_logger(stream, log_format=LogFormat.JSON, level=LogLevel.WARNING))
+    report.trouble("cannot connect")
+    report.recovery()
+    first, second = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert (first["event"], first["problem"], second["event"]) == (
+        "engine_trouble",
+        "cannot connect",
+        "engine_recovered",
+    )
