@@ -1,8 +1,8 @@
 """The operator's settings: flags, then `EXTAUTHZ_*`, then the --config file, then defaults.
 
-One flat tree whose names are the flags' names with `_` for `-`; validated once, then frozen. Constructing `Settings`
-reads nothing but its arguments; `load_settings` reads the environment and the file. Every problem is told at once, one
-line each, naming the flag, variable or file it came from; a secret's value is never in it.
+One tree, flat but for `engine`, whose names are the flags' names with `_` for `-`; validated once, then frozen.
+Constructing `Settings` reads nothing but its arguments; `load_settings` reads the environment and the file. Every
+problem is told at once, one line each, naming the flag, variable or file it came from; a secret's value is never in it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainSerializer,
     SecretStr,
@@ -34,6 +36,7 @@ from extauthz.languages.policy_yaml.nodes import plain_value
 from extauthz.languages.policy_yaml.reader import read_document
 from extauthz.languages.policy_yaml.report import Report, did_you_mean
 from extauthz.lowering.address import Address, TcpAddress, UnixAddress, parse_address
+from extauthz.model.engine import OpaEngine
 
 _Item = TypeVar("_Item")
 
@@ -48,6 +51,9 @@ _SERVICE_LINK = re.compile(
 )
 _SERVICE_LINK_PORT = re.compile(r"([A-Z0-9_]+_)?PORT")
 _SERVICE_LINK_URL = re.compile(r"(tcp|udp|sctp)://.*")
+
+_INNER_MESSAGES: Final = {"missing": "is missing", "extra_forbidden": "unknown key"}
+"""In place of pydantic's words, within a map."""
 
 _NOT_SETTINGS: Final = frozenset({"CONFIG", "REQUIRE", "REFRESH_GOLDEN"})
 """--config itself, and what the project's own test suite reads."""
@@ -76,6 +82,20 @@ def _split_commas(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
+def _parse_map(value: object) -> object:
+    """Maps are written as YAML where there is only text: on the command line and in the environment."""
+    if not isinstance(value, str):
+        return value
+    report = Report()
+    node = read_document("", value.encode(), report)
+    if report.has_errors or node is None:
+        raise ValueError("; ".join(found.message for found in report.diagnostics([] if node is None else [node])))
+    value = plain_value(node)
+    if not isinstance(value, dict):
+        raise ValueError("it is a map, as in {opa: {url: http://127.0.0.1:8181, path: shop/allow}}")  # noqa: TRY004 - pydantic's protocol
+    return value
+
+
 def _refuse_none(value: tuple[_Item, ...]) -> tuple[_Item, ...]:
     # Not a length constraint of pydantic's: that one also complains when items are wrong.
     if not value:
@@ -92,6 +112,32 @@ AddressSetting: TypeAlias = Annotated[
 FileName: TypeAlias = Annotated[str, Field(min_length=1)]
 
 
+class OpaSettings(BaseModel):
+    """A remote OPA that must allow, too, what the policy set allows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: str = Field(description="Its root, as in https://opa.example:8181; plain http to loopback, or by allow_http.")
+    path: str = Field(description="Of the decision below `data`, as in shop/allow: a boolean.")
+    timeout_ms: int = Field(default=100, ge=1, le=10_000, description="Its time; what is left of deadline_ms, if less.")
+    connections: int = Field(default=64, ge=1, le=10_000, description="At most so many at once, per process.")
+    allow_http: bool = Field(default=False, description="Whether plain http may leave this machine.")
+    token_file: FileName | None = Field(default=None, description="Holds a bearer token; read again when it is old.")
+    ca_file: FileName | None = Field(default=None, description="The only authorities (PEM) to believe.")
+    client_cert: FileName | None = Field(
+        default=None, description="Our certificate chain (PEM), where it asks for one."
+    )
+    client_key: FileName | None = Field(default=None, description="The key of client_cert (PEM, without passphrase).")
+
+
+class EngineSettings(BaseModel):
+    """A remote engine."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    opa: OpaSettings
+
+
 class Settings(BaseSettings):
     """Everything that `extauthz serve` can be told."""
 
@@ -106,6 +152,10 @@ class Settings(BaseSettings):
 
     paths: Annotated[tuple[FileName, ...], BeforeValidator(_split_commas), AfterValidator(_refuse_none)] = Field(
         description="Policy files and folders; together one policy set."
+    )
+    engine: Annotated[EngineSettings | None, BeforeValidator(_parse_map)] = Field(
+        default=None,
+        description="A remote engine that must allow, too, what the policy set allows: {opa: {url: URL, path: NAMES}}.",
     )
     values: FileName | None = Field(default=None, description="YAML map of what ${NAME} stands for in the policy.")
     listen: Annotated[tuple[AddressSetting, ...], BeforeValidator(_split_commas), AfterValidator(_refuse_none)] = Field(
@@ -261,6 +311,14 @@ class Settings(BaseSettings):
             )
 
     @property
+    def opa_engine(self) -> OpaEngine | None:
+        """The remote OPA, if one is asked."""
+        if self.engine is None:
+            return None
+        given = self.engine.opa.model_dump(exclude={"timeout_ms"})
+        return OpaEngine(timeout_seconds=self.engine.opa.timeout_ms / 1000, **given)
+
+    @property
     def decision_log_secret(self) -> bytes:
         """The key of the pseudonyms; empty when there is none."""
         return self.decision_log_key.get_secret_value().encode() if self.decision_log_key else b""
@@ -350,8 +408,10 @@ def _describe(details: ErrorDetails, origins: Mapping[str, str]) -> str:
     message = details["msg"].removeprefix("Value error, ")
     if not details["loc"]:
         return message  # it names the settings itself
-    name = str(details["loc"][0])
-    if details["type"] == "missing":
+    name, *inner = map(str, details["loc"])
+    if inner and not inner[-1].isdigit():  # within a map, not an item of a list
+        message = f"{'.'.join(inner)}: {_INNER_MESSAGES.get(details['type'], message)}"
+    elif details["type"] == "missing":
         return f"{_flag(name)} is missing: name at least one policy file or folder"
     origin = origins.get(name, name)
     return f"{origin}: {name}: {message}" if origin == name or "/" in origin else f"{origin}: {message}"

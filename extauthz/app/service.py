@@ -29,9 +29,10 @@ from extauthz.server.supervisor import Deployment, Supervisor
 from extauthz.server.transport import Transport
 from extauthz.server.worker_process import Support
 from extauthz.settings import Settings, Unavailable
+from extauthz.sources.opa import RemoteOpa
 from extauthz.sources.policy_files import LoadedSet, load
 from extauthz.sources.watch import PolicyWatcher
-from extauthz.telemetry.failures import FailureReporter
+from extauthz.telemetry.failures import EngineReporter, FailureReporter
 from extauthz.telemetry.logging import LogFormat, Logger, LogLevel, build_logger
 from extauthz.telemetry.metrics import ServiceMetrics
 from extauthz.telemetry.status import FailedLoad, KeySetStatus, Listener, ServedPolicy, ServiceStatus
@@ -57,7 +58,9 @@ class Service:
         self._logger = logger or build_logger(
             sys.stderr, log_format=LogFormat(settings.log_format), level=LogLevel(settings.log_level)
         )
-        self._status = ServiceStatus(read_key_sets=self._read_key_sets)
+        self._status = ServiceStatus(
+            read_key_sets=self._read_key_sets, engine_is_left_alone=lambda: self._read_tally().engine_left_alone > 0
+        )
         self._metrics = ServiceMetrics(
             self._status, clock=time.time, tally=self._read_tally, refresh=self._refresh_tally
         )
@@ -111,7 +114,8 @@ class Service:
         settings = self._settings
         loaded = load(settings.paths, values_file=settings.values)
         self._keys = FetchedKeySets(self._logger, state=settings.state, on_change=self._announce_keys)
-        self._decider = self._build_decider()
+        engine = self._open_engine()
+        self._decider = self._build_decider(engine)
         await self._deploy(loaded)
         self._watcher = PolicyWatcher(
             settings.paths,
@@ -124,6 +128,8 @@ class Service:
             (admin_socket,) = listen_all([settings.admin])
             stack.callback(admin_socket.close)
             self.admin_address = admin_socket.address
+            if engine is not None:
+                stack.callback(engine.close)
             if settings.traces == "otlp":
                 # Here as well where workers trace: what is wrong with it is told before any of them starts.
                 tracer = open_tracer(clock=time.time, on_trouble=partial(report_trouble, self._logger))
@@ -206,6 +212,7 @@ class Service:
             credentials=credentials,
             decision_log=decision_log_form(settings),
             traces=settings.traces == "otlp",
+            engine=settings.opa_engine,
         )
         collector = open_collector(settings, self._logger)
         return Supervisor(
@@ -217,7 +224,7 @@ class Service:
             monotonic=time.perf_counter,
         )
 
-    def _build_decider(self) -> Decider:
+    def _build_decider(self, engine: RemoteOpa | None) -> Decider:
         return Decider(
             _decider_settings(self._settings),
             key_sets=self._keys.key_sets,
@@ -225,7 +232,16 @@ class Service:
             on_failure=FailureReporter(self._logger),
             clock=time.time,
             monotonic=time.perf_counter,
+            engine=engine,
         )
+
+    def _open_engine(self) -> RemoteOpa | None:
+        """Here as well where workers ask it: what is wrong with it is told before any of them starts."""
+        engine = self._settings.opa_engine
+        if engine is None:
+            return None
+        report = EngineReporter(self._logger)
+        return RemoteOpa(engine, on_trouble=report.trouble, on_recovery=report.recovery, monotonic=time.perf_counter)
 
     async def _refresh_tally(self) -> None:
         if self._supervisor is not None:

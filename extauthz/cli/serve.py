@@ -61,6 +61,10 @@ def serve(
         str | None,
         typer.Option(metavar="off|otlp", help="A span for every decision, sent as the OTEL_* variables say. [off]"),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(metavar="YAML", help="A remote OPA that must allow, too: {opa: {url: URL, path: shop/allow}}."),
+    ] = None,
     values: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What ${NAME} in providers and hosts stands for: a YAML map.")
     ] = None,
@@ -91,6 +95,7 @@ def serve(
         "decision_log_max_bytes": decision_log_max_bytes,
         "decision_log_keep": decision_log_keep,
         "traces": traces,
+        "engine": engine,
         "values": None if values is None else str(values),
     }
     flags = {name: value for name, value in given.items() if value is not None}

@@ -89,6 +89,8 @@ class ServiceStatus:
 
     read_key_sets: Callable[[], Mapping[str, KeySetStatus]]
     """The remote key sets as they stand at this moment, by provider."""
+    engine_is_left_alone: Callable[[], bool] = lambda: False
+    """Whether some process does not ask the remote engine, because it has not answered lately."""
     policy: ServedPolicy | None = None
     failed_load: FailedLoad | None = None
     """None when the latest load succeeded."""
@@ -110,10 +112,11 @@ class ServiceStatus:
 
     @property
     def degraded(self) -> tuple[str, ...]:
-        """What does not work although the service does: reloads that failed, workers gone, key sets not current."""
+        """What does not work although the service does: failed reloads, lost workers, an engine gone, old keys."""
         lacks_workers = self.workers is not None and self.workers.serving < self.workers.count
         named = [f"key_set:{name}" for name, k in sorted(self.key_sets.items()) if k.state is not KeySetState.CURRENT]
         reload, workers = ("policy_reload",) if self.failed_load else (), ("workers",) if lacks_workers else ()
         has_old = any(not certificate.is_current for certificate in self.certificates.values())
         certificate = ("certificate_reload",) if has_old else ()
-        return (*reload, *certificate, *workers, *named)
+        engine = ("engine",) if self.engine_is_left_alone() else ()
+        return (*reload, *certificate, *workers, *engine, *named)

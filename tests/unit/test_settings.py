@@ -280,3 +280,38 @@ def test_every_setting_has_a_description(validator):
     assert all(each["description"].endswith((".", ".)")) for each in properties.values())
     assert properties["listen"]["default"] == ["127.0.0.1:9000"]
     validator.validate({name: each["default"] for name, each in properties.items() if "default" in each})
+
+
+def test_an_engine_is_a_map_wherever_it_is_written(tmp_path, monkeypatch):
+    """In the file, in the environment, in the flag; what is printed gives it again."""
+    text = "{opa: {url: 'http://127.0.0.1:8181', path: shop/allow, timeout_ms: 50}}"
+    config = tmp_path / "config.yaml"
+    config.write_text(f"paths: [policy]\nengine: {text}\n")
+    monkeypatch.setenv("EXTAUTHZ_ENGINE", text)
+    config_of_flag = load_settings({"paths": ["policy"], "engine": text})
+    assert load_settings({}, str(config)).engine == config_of_flag.engine
+    monkeypatch.delenv("EXTAUTHZ_ENGINE")
+    settings = load_settings({}, str(config))
+    assert settings.engine == config_of_flag.engine
+    assert settings.opa_engine is not None
+    assert settings.opa_engine.timeout_seconds == 0.05
+    again = tmp_path / "again.yaml"
+    again.write_text(render_settings(settings))
+    assert load_settings({}, str(again)) == settings
+    assert load_settings({"paths": ["policy"]}).opa_engine is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("opa", "--engine: it is a map, as in {opa: {url: http://127.0.0.1:8181, path: shop/allow}}"),
+        ("{", "--engine: not YAML"),
+        ("{opa: {url: 'http://127.0.0.1'}}", "--engine: opa.path: is missing"),
+        ("{opa: {url: a, path: b, pth: c}}", "--engine: opa.pth: unknown key"),
+        ("{opa: {url: a, path: b, timeout_ms: 0}}", "--engine: opa.timeout_ms: Input should be greater than"),
+        ("{other: {}}", "--engine: opa: is missing"),
+    ],
+)
+def test_a_wrong_engine_is_told_by_its_key(text, message):
+    """And where it was written."""
+    assert any(line.startswith(message) for line in problems({"paths": ["policy"], "engine": text}))

@@ -12,8 +12,11 @@ from grpc_health.v1 import health_pb2
 from extauthz.errors import ConfigurationError, EnvironmentUnfitError, PolicyError
 from extauthz.lowering.address import TcpAddress, UnixAddress
 from extauthz.server.check_method import CHECK_PATH
+from extauthz.settings import EngineSettings, OpaSettings
+from extauthz.sources.circuit import FAILURES_TO_OPEN
 from tests.harness.asgi_call import check_message
 from tests.harness.collector import Collector
+from tests.harness.scripted_http import ScriptedServer, replies
 from tests.harness.service import ANY_PORT, OPEN, admin, check, health
 
 
@@ -268,3 +271,45 @@ def test_replaced_policies_leave_memory_though_they_are_frozen(place):
     place.write("version: 1\nname: many\nroutes:\n" + routes)
     counts = asyncio.run(main())
     assert counts[-1] - counts[0] < 1000, "less than an object for each route of one set"
+
+
+@pytest.mark.parametrize("settings", [{}, {"transport": "grpcio"}, {"workers": 2}], ids=str)
+def test_a_remote_engine_must_allow_too(place, settings):
+    """Whoever answers; while it is gone, requests that the set allows are denied, and people can see why."""
+
+    async def main():
+        async with ScriptedServer(replies(200, b'{"result": true}')).serving() as server:
+            engine = EngineSettings(opa=OpaSettings(url=f"http://127.0.0.1:{server.port}", path="shop/allow"))
+            async with place.service(engine=engine, deadline_ms=5000, **settings) as service:
+                allowed = await check(service, "/first")
+                assert allowed.status.code == 0
+                assert list(allowed.dynamic_metadata["policies"]) == ["open.public", "engine.opa"]
+                server.answer = replies(200, b'{"result": false}')
+                assert (await check(service, "/first")).dynamic_metadata["reason"] == "denied_by_engine"
+                asked = len(server.asked)
+                assert (await check(service, "/other")).status.code == 16
+                assert len(server.asked) == asked
+                server.answer = replies(503, b"down")
+                for _ in range(FAILURES_TO_OPEN * settings.get("workers", 1)):
+                    denied = await check(service, "/first")
+                    assert (denied.status.code, denied.denied_response.status.code) == (7, 503)
+                await place.logged("engine_trouble")
+                async with asyncio.timeout(20):  # workers tell every second
+                    while "engine" not in (await admin(service, "/readyz")).json()["degraded"]:  # noqa: ASYNC110 - other processes tell
+                        await asyncio.sleep(0.05)
+                metrics = (await admin(service, "/metrics")).text
+                assert 'extauthz_engine_answers_total{reason="denied_by_engine"} 1.0' in metrics
+
+    asyncio.run(main())
+
+
+def test_an_engine_that_cannot_be_asked_is_refused_at_the_start(place):
+    """Not at the first request."""
+    engine = EngineSettings(opa=OpaSettings(url="http://opa.example:8181", path="shop/allow"))
+
+    async def main():
+        async with place.service(engine=engine):
+            pytest.fail("served")
+
+    with pytest.raises(ConfigurationError, match="allow_http"):
+        asyncio.run(main())

@@ -41,3 +41,9 @@ def test_missing_workers_are_told_and_none_at_all_is_not_ready(status):
     for serving, ready, degraded in [(2, True, False), (1, True, True), (0, False, True)]:
         status.workers = Workers(serving)
         assert (status.is_ready, "workers" in status.degraded) == (ready, degraded)
+
+
+def test_an_engine_that_is_left_alone_is_told(status):
+    """Other requests than those that need it are decided, so the service stays ready."""
+    status.engine_is_left_alone = lambda: True
+    assert (status.is_ready, "engine" in status.degraded) == (True, True)
