@@ -53,6 +53,15 @@ ServerCert = Annotated[
     Path | None, typer.Option("--tls-cert", metavar="FILE", help="Serve over TLS: the proxy's certificate (PEM).")
 ]
 ServerKey = Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="The key of --tls-cert.")]
+Secrets = Annotated[
+    Path | None,
+    typer.Option(
+        "--sds",
+        metavar="DIR",
+        help="Have certificates read again when others are moved into their place: the files that tell Envoy so are "
+        "written here, and must be here where it runs.",
+    ),
+]
 Upstream = Annotated[
     str | None, typer.Option(metavar="ADDR", help="What the proxy stands in front of: HTTP/1.1, and HTTP/2 for gRPC.")
 ]
@@ -76,6 +85,7 @@ def config(
     listen: Listen = _LISTEN,
     tls_cert: ServerCert = None,
     tls_key: ServerKey = None,
+    sds: Secrets = None,
     admin: Admin = None,
     values: Values = None,
     snippet: Annotated[
@@ -93,8 +103,8 @@ def config(
     from extauthz.lowering.document import render
     from extauthz.lowering.enforcement import enforcement_of
 
-    authorizer_tls = _client_tls(authz_tls_ca, authz_tls_cert, authz_tls_key)
-    tls = _server_tls(tls_cert, tls_key)
+    authorizer_tls = _client_tls(authz_tls_ca, authz_tls_cert, authz_tls_key, sds)
+    tls = _server_tls(tls_cert, tls_key, sds)
     if snippet:
         if tls is not None:
             raise ConfigurationError("--tls-cert is the listener's, which --snippet leaves to you")
@@ -115,6 +125,7 @@ def config(
             tls=tls,
             admin=admin,
         )
+    _write_secret_files(sds, authorizer_tls, tls)
     if output is None:
         typer.echo(render(document), nl=False)
     else:
@@ -137,6 +148,7 @@ def run(
     listen: Listen = _LISTEN,
     tls_cert: ServerCert = None,
     tls_key: ServerKey = None,
+    sds: Secrets = None,
     admin: Admin = None,
     values: Values = None,
     log_level: Annotated[str, typer.Option(metavar="LEVEL", help="Envoy's own log.")] = "warning",
@@ -155,22 +167,27 @@ def run(
             raise ConfigurationError(f"--config {config_file}: there is no such file")
         arguments = ["--config-path", str(config_file)]
     else:
+        authorizer_tls = _client_tls(authz_tls_ca, authz_tls_cert, authz_tls_key, sds)
+        tls = _server_tls(tls_cert, tls_key, sds)
         document = _front_proxy(
             paths or [],
             values,
             mode=mode,
             authz=authz,
-            authorizer_tls=_client_tls(authz_tls_ca, authz_tls_cert, authz_tls_key),
+            authorizer_tls=authorizer_tls,
             upstream=upstream,
             listen=listen,
-            tls=_server_tls(tls_cert, tls_key),
+            tls=tls,
             admin=admin,
         )
+        _write_secret_files(sds, authorizer_tls, tls)
         arguments = ["--config-yaml", render(document)]  # JSON is YAML, and this needs no file
     _replace_process([str(envoy_binary()), *arguments, "--log-level", log_level, "--disable-hot-restart"])
 
 
-def _client_tls(authority: Path | None, certificate: Path | None, key: Path | None) -> ClientTls | None:
+def _client_tls(
+    authority: Path | None, certificate: Path | None, key: Path | None, secrets: Path | None
+) -> ClientTls | None:
     from extauthz.lowering.client_tls import ClientTls
 
     if authority is None:
@@ -179,17 +196,32 @@ def _client_tls(authority: Path | None, certificate: Path | None, key: Path | No
         raise ConfigurationError("--authz-tls-ca FILE is missing: whose certificate may the authorizer show?")
     if (certificate is None) != (key is None):
         raise ConfigurationError("--authz-tls-cert and --authz-tls-key go together: give both, or neither")
+    folder = None if secrets is None else str(secrets.absolute())  # wherever Envoy is started
     if certificate is None or key is None:
-        return ClientTls(str(authority))
-    return ClientTls(str(authority), str(certificate), str(key))
+        return ClientTls(str(authority), secrets=folder)
+    return ClientTls(str(authority), str(certificate), str(key), secrets=folder)
 
 
-def _server_tls(certificate: Path | None, key: Path | None) -> ServerTls | None:
+def _server_tls(certificate: Path | None, key: Path | None, secrets: Path | None) -> ServerTls | None:
     from extauthz.lowering.server_tls import ServerTls
 
     if (certificate is None) != (key is None):
         raise ConfigurationError("--tls-cert and --tls-key go together: give both, or neither")
-    return None if certificate is None else ServerTls(str(certificate), str(key))
+    folder = None if secrets is None else str(secrets.absolute())  # wherever Envoy is started
+    return None if certificate is None else ServerTls(str(certificate), str(key), secrets=folder)
+
+
+def _write_secret_files(folder: Path | None, *contexts: ClientTls | ServerTls | None) -> None:
+    from extauthz.lowering.document import render
+
+    if folder is None:
+        return
+    files = {path: text for each in contexts if each is not None for path, text in each.secret_files().items()}
+    if not files:
+        raise ConfigurationError("--sds: no certificate is named: give --authz-tls-ca or --tls-cert, or leave it out")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, document in files.items():
+        Path(path).write_text(render(document), encoding="utf-8")
 
 
 def _front_proxy(

@@ -89,6 +89,8 @@ def front_proxy(  # noqa: PLR0913 - each a keyword of its own
     }
     if admin is not None:
         bootstrap["admin"] = {"address": admin.to_envoy()}
+    if any(each is not None and each.secrets is not None for each in (authorizer_tls, tls)):
+        bootstrap["node"] = {"cluster": "extauthz", "id": "front"}  # secret discovery wants a name, even from files
     return bootstrap
 
 

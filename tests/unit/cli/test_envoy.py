@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -63,6 +64,20 @@ def test_the_authorizer_may_be_asked_over_tls(capsys):
     assert "/own.key" in json.dumps(cluster["transport_socket"])
 
 
+def test_certificates_may_be_replaced(tmp_path, capsys):
+    """The files that tell Envoy where they are stand where the configuration says."""
+    folder = tmp_path / "secrets"
+    tls = ["--authz-tls-ca", "/ca.pem", "--authz-tls-cert", "/own.crt", "--authz-tls-key", "/own.key"]
+    config = ["envoy", "config", *SHOP, "--authz", "authz:9000", *tls, "--sds", str(folder)]
+    assert run([*config, "--upstream", "upstream:8080", "--tls-cert", "/p.pem", "--tls-key", "/p.key"]) == 0
+    text = capsys.readouterr().out
+    assert sorted(str(path) for path in folder.iterdir()) == sorted(set(re.findall(rf'"({folder}/[^"]*)"', text)))
+    assert json.loads(text)["node"]["id"], "Envoy does not start without"
+    for path in folder.iterdir():
+        assert json.loads(path.read_text())["resources"]
+    assert run([*config, "--snippet"]) == 0
+
+
 def test_clients_may_be_served_over_tls(capsys):
     """The listener has the certificate, of which both halves are needed; a snippet has no listener."""
     config = ["envoy", "config", *SHOP]
@@ -84,6 +99,7 @@ def test_clients_may_be_served_over_tls(capsys):
         (["config", *SHOP, "--snippet", "--authz", "9000"], "'9000' is no address"),
         (["config", *SHOP, "--upstream", "http://x"], "'http://x' is no address"),
         (["config", *SHOP, "--snippet", "--authz-tls-cert", "own.crt"], "--authz-tls-ca FILE is missing"),
+        (["config", *SHOP, "--snippet", "--sds", "secrets"], "--sds: no certificate is named"),
         (
             ["config", *SHOP, "--snippet", "--authz-tls-ca", "ca.pem", "--authz-tls-key", "own.key"],
             "--authz-tls-cert and --authz-tls-key go together",

@@ -1,7 +1,11 @@
 import datetime as dt
 import http.client
+import json
+import re
 import shutil
 import tempfile
+import time
+from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ from extauthz.errors import ConfigurationError
 from extauthz.lowering.address import TcpAddress, UnixAddress
 from extauthz.lowering.bootstrap import authorizer_cluster, front_proxy, snippet
 from extauthz.lowering.client_tls import ClientTls
+from extauthz.lowering.document import render
 from extauthz.settings import Settings
 from tests.harness.async_host import AsyncHost
 from tests.harness.certificates import CertificateAuthority
@@ -84,6 +89,12 @@ class Place:
 
     def statuses(self, host, authorizer, tls, paths):
         """What a client of the proxy gets."""
+        with self.proxy(host, authorizer, tls) as address:
+            return [status(address, path) for path in paths]
+
+    @contextmanager
+    def proxy(self, host, authorizer, tls):
+        """An Envoy in front of an echo, and where it listens."""
         bootstrap = front_proxy(
             authorizer.policy_set,
             authorizer=authorizer.addresses[0],
@@ -93,8 +104,7 @@ class Place:
             access_log=str(self.folder / "access.log"),
         )
         with EmbeddedEnvoy(bootstrap, Path(tempfile.mkdtemp(dir=self.folder))) as envoy:
-            address = envoy.addresses["front"]
-            return [status(address, path) for path in paths]
+            yield envoy.addresses["front"]
 
 
 def status(address, path):
@@ -130,3 +140,83 @@ def test_envoy_asks_over_mutual_tls(place, transport):
         assert place.statuses(host, service, ClientTls(authority), ["/open"]) == [503]
         assert place.statuses(host, service, None, ["/open"]) == [503]
         assert place.statuses(host, impostor, proven, ["/open"]) == [503]
+
+
+def replace(path, source):
+    """As one does who never lets it be half written."""
+    fresh = path.with_suffix(".new")
+    shutil.copy(source, fresh)
+    fresh.rename(path)
+
+
+def swap(folder, **files):
+    """As a kubelet does with a mounted Secret: all of them at once, by one link."""
+    generation = folder / f"..{len(list(folder.iterdir()))}"
+    generation.mkdir()
+    for name, source in files.items():
+        shutil.copy(source, generation / f"{name}.pem")
+        if not (folder / f"{name}.pem").is_symlink():
+            (folder / f"{name}.pem").symlink_to(f"..data/{name}.pem")
+    link = folder / "..fresh"
+    link.symlink_to(generation.name)
+    link.rename(folder / "..data")
+
+
+def test_secret_files_say_where_the_pem_files_are():
+    """One for the authority, one for the proxy's own certificate; the configuration names no PEM file."""
+    tls = ClientTls("/tls/ca.pem", "/tls/own.crt", "/tls/own.key", secrets="/etc/envoy/secrets")
+    cluster = authorizer_cluster(TcpAddress("authz", 9000), tls=tls)
+    assert "/tls/" not in json.dumps(cluster)
+    common = context_of(cluster)["common_tls_context"]
+    combined = common["combined_validation_context"]
+    assert combined["default_validation_context"]["match_typed_subject_alt_names"], "the name is compared as before"
+    references = [combined["validation_context_sds_secret_config"], *common["tls_certificate_sds_secret_configs"]]
+    files = tls.secret_files()
+    for reference in references:
+        document = files[reference["sds_config"]["path_config_source"]["path"]]
+        assert [each["name"] for each in document["resources"]] == [reference["name"]]
+    assert len(files) == len(references) == 2
+    assert {"/tls/ca.pem", "/tls/own.crt", "/tls/own.key"} <= set(re.findall(r'"(/tls/[^"]*)"', json.dumps(files)))
+
+
+def test_without_a_certificate_only_the_authority_has_a_file():
+    """And without a folder nothing has."""
+    assert [*ClientTls("/ca.pem", secrets="/s").secret_files()] == ["/s/authorizer_authority.json"]
+    assert ClientTls("/ca.pem", "/own.crt", "/own.key").secret_files() == {}
+
+
+@pytest.mark.envoy
+@pytest.mark.parametrize("way", ["rename", "swap"])
+def test_envoy_takes_replaced_files_without_a_restart(place, way):
+    """What it shows, and whom it believes; until they are right, it denies."""
+    envoy_binary()
+    (place.folder / "others").mkdir()
+    others = CertificateAuthority(place.folder / "others", dt.datetime.now(dt.UTC))  # noqa: TID251 - tests have no clock
+    wrong = {"own": others.issue(x509.DNSName("envoy")), "ca": others.certificate}
+    right = {"own": place.authority.issue(x509.DNSName("envoy")), "ca": place.authority.certificate}
+    tls_folder = place.folder / "tls"
+    tls_folder.mkdir()
+    if way == "swap":
+        swap(tls_folder, **wrong)
+    else:
+        for name, source in wrong.items():
+            shutil.copy(source, tls_folder / f"{name}.pem")
+    own, authority = str(tls_folder / "own.pem"), str(tls_folder / "ca.pem")
+    tls = ClientTls(authority, own, own, secrets=str(place.folder))
+    for path, document in tls.secret_files().items():
+        Path(path).write_text(render(document))
+    with AsyncHost() as host:
+        service = host.enter(lambda: place.service("h2corn", place.issue(x509.IPAddress(ip_address("127.0.0.1")))))
+        with place.proxy(host, service, tls) as front:
+            assert status(front, "/open") == 503
+            if way == "swap":
+                swap(tls_folder, **right)
+            else:
+                replace(tls_folder / "ca.pem", right["ca"])
+                time.sleep(0.3)
+                assert status(front, "/open") == 503, "it is not believed yet"
+                replace(tls_folder / "own.pem", right["own"])
+            deadline = time.monotonic() + 20
+            while (found := status(front, "/open")) != 200 and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert found == 200
