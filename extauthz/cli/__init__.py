@@ -84,6 +84,7 @@ def _register_commands() -> None:
     from extauthz.cli.demo import demo_app
     from extauthz.cli.envoy import envoy_app
     from extauthz.cli.mesh import mesh_app
+    from extauthz.cli.opa import opa_app
     from extauthz.cli.policy import policy_app
     from extauthz.cli.policy_coverage import measure
     from extauthz.cli.policy_diff import compare_sets
@@ -113,6 +114,7 @@ def _register_commands() -> None:
     app.add_typer(demo_app)
     app.add_typer(envoy_app)
     app.add_typer(mesh_app)
+    app.add_typer(opa_app)
     app.add_typer(policy_app)
     app.add_typer(settings_app)
     app.add_typer(token_app)
