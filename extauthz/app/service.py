@@ -16,7 +16,8 @@ from extauthz.app.decision_log import decision_log_form, open_collector, open_de
 from extauthz.app.key_sets import FetchedKeySets
 from extauthz.app.listening import credential_files, open_sockets, open_transport
 from extauthz.app.private_listener import admin_credential_files, open_private_listener, probe_url
-from extauthz.errors import EnvironmentUnfitError, ExtAuthzError
+from extauthz.app.serving import Server, serving
+from extauthz.errors import ExtAuthzError
 from extauthz.lowering.address import Address
 from extauthz.model.policy import PolicySet
 from extauthz.server.check_method import CHECK_PATH, CheckLimits
@@ -140,54 +141,12 @@ class Service:
             calls = self._certified(Listener.CALLS, credential_files(settings))
             transport = await self._open_transport(stack, None if calls is None else calls.credentials)
             self.addresses = transport.addresses
-            async with self._served({transport: calls, admin_server: admin}):
-                yield
-
-    @asynccontextmanager
-    async def _served(self, servers: Mapping[Transport | HttpServer, Certificate | None]) -> AsyncIterator[None]:
-        """All tasks of the service, around the block; the servers are ended in their order."""
-        failure: Exception | None = None
-        async with self._task_group() as tasks:
-            background = [tasks.create_task(self._watcher.run()), tasks.create_task(self._keys.fetcher.run())]
+            background = [self._watcher.run(), self._keys.fetcher.run()]
             if self._decider.log is not None:
-                background.append(tasks.create_task(self._decider.log.run()))
-            serving = [tasks.create_task(self._serve(server)) for server in servers]
-            try:
-                for server, certificate in servers.items():
-                    await server.started()
-                    if certificate is not None:  # watched once it is served: until then there is nothing to replace
-                        background.append(tasks.create_task(certificate.watch(server.replace_credentials)))
+                background.append(self._decider.log.run())
+            servers: Mapping[Server, Certificate | None] = {transport: calls, admin_server: admin}
+            async with serving(servers, background, logger=self._logger, on_end=self.report_not_ready):
                 yield
-            except Exception as error:  # noqa: BLE001 - raised again below: inside, the group would wrap it
-                failure = error
-            finally:
-                self.report_not_ready()
-                for server, task in zip(servers, serving, strict=True):
-                    server.stop()
-                    await asyncio.wait([task])
-                for task in background:
-                    task.cancel()
-        if failure is not None:
-            raise failure
-
-    @asynccontextmanager
-    async def _task_group(self) -> AsyncIterator[asyncio.TaskGroup]:
-        """For tasks whose failure is the service's."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                yield tasks
-        except ExceptionGroup as group:
-            for error in group.exceptions:
-                self._logger.exception("service_failed", exc_info=error)
-            raise EnvironmentUnfitError("the service failed; the log says where") from None
-
-    async def _serve(self, server: Transport | HttpServer) -> None:
-        try:
-            await server.run()
-        except RuntimeError as error:  # requests outlasted the drain
-            if not self._status.is_draining:
-                raise
-            self._logger.warning("drain_incomplete", problem=str(error))
 
     async def _open_transport(self, stack: AsyncExitStack, credentials: Credentials | None) -> Transport:
         """Listen, until the stack is left; calls are answered here, or by worker processes."""
