@@ -18,7 +18,8 @@ OWN_SECRET: Final = "own"  # noqa: S105 - a name
 AUTHORITY_SECRET: Final = "authority"  # noqa: S105 - a name
 """Whose certificates the node believes."""
 
-ADS: Final[JsonObject] = {"ads": {}, "resource_api_version": "V3"}
+ADS: Final[JsonObject] = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+"""The aggregated discovery stream; without it for so long as it takes, rather than with nothing."""
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
 
