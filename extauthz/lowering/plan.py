@@ -19,6 +19,7 @@ class Verdict(StrEnum):
     """Where a piece of the policy is enforced."""
 
     NATIVE = "native"
+    WASM = "wasm"
     RESIDUAL = "residual"
 
 
@@ -30,11 +31,13 @@ class Item:
     id: str
     span: Span | None
     reasons: dict[str, None] = field(default_factory=dict)
-    """Why it is not native, in the order in which that was found."""
+    """Why it stays with the authorizer, in the order in which that was found."""
+    enforced: Verdict = Verdict.NATIVE
+    """Where it is enforced when nothing speaks against it."""
 
     @property
     def verdict(self) -> Verdict:
-        return Verdict.RESIDUAL if self.reasons else Verdict.NATIVE
+        return Verdict.RESIDUAL if self.reasons else self.enforced
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,23 @@ def differs(asked: Answer, native: Answer) -> str | None:
     return None
 
 
+def wasm_differs(asked: Answer, wasm: Answer) -> str | None:
+    """In what the answer of an Envoy that runs a module differs, as `differs`; the module's reason is compared, too."""
+    if wasm.wasm is not None and asked.told is not None:
+        effect, reason, *_ = wasm.wasm.split(" ")
+        # Of several rules that deny, the module names the first.
+        if effect != asked.told.effect or (reason != asked.told.reason and _kind(reason) != _kind(asked.told.reason)):
+            return f"reason {asked.told.reason}, in the module {wasm.wasm}"
+    return differs(asked, wasm)
+
+
+_BY_A_RULE = frozenset({"denied_by_policy", "requirement_failed", "evaluation_error"})
+
+
+def _kind(reason: str) -> str:
+    return "by a rule" if reason in _BY_A_RULE else reason
+
+
 def _upstream(answer: Answer) -> object:
     """What the upstream saw, but for what differs from one request to the next: tokens are minted for each."""
     if answer.upstream is None:

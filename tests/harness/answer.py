@@ -52,6 +52,8 @@ class Answer:
     """The native policy by which the proxy let it pass without asking."""
     denied: str | None = None
     """The native policy that says how the proxy answered what it denied without asking."""
+    wasm: str | None = None
+    """What a module in the proxy decided: effect, reason, route and rule."""
 
     def header(self, name: str) -> str | None:
         values = self.headers.get(name, ())
@@ -114,7 +116,7 @@ def _broken_laws(answer: Answer) -> Iterator[str]:
     """What holds for every answer, whatever the case."""
     told = answer.told
     if told is None:
-        if answer.upstream is not None and answer.native is None:
+        if answer.upstream is not None and answer.native is None and answer.wasm is None:
             yield "the request passed without a decision"
         return
     if not _DECISION_ID.fullmatch(told.decision_id):

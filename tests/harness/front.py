@@ -99,7 +99,8 @@ class EnvoyEngine:
     def _answer(self, response: Response) -> Answer:
         line = self._log.line_of(response.peer)
         upstream = _upstream(response.headers, response.body)
-        return Answer(response.status, response.headers, response.body, upstream, _told(line), *_native(line))
+        native, wasm = _native(line), line.get("wasm_decision")
+        return Answer(response.status, response.headers, response.body, upstream, _told(line), *native, wasm)
 
     def close(self) -> None:
         self.envoy.stop()
@@ -125,7 +126,10 @@ class EnvoyEngine:
     def _listeners(self, site: Site, fields: JsonObject) -> list[JsonObject]:
         filters = self.filters(site)
         if site.case_set.proxy.failure_mode_allow:
-            next(f for f in filters if f["name"] == EXT_AUTHZ)["typed_config"]["failure_mode_allow"] = True
+            ext_authz = next(f for f in filters if f["name"] == EXT_AUTHZ)
+            # Where it is asked for some requests only, it is within the filter that says for which.
+            inner = ext_authz["typed_config"].get("extension_config", ext_authz)
+            inner["typed_config"]["failure_mode_allow"] = True
         routes = [_with_extensions(route, site.case_set.proxy) for route in upstream_routes(site.policy_set)]
         fields = _behind(site.case_set.proxy, self.fields_of(site, fields))
         plain = listener(site.name, _ANY_PORT, filters, fields, routes=routes)

@@ -25,6 +25,7 @@ from tests.harness.engines import Engine, PdpEngine, ServedEngine, Services
 from tests.harness.front import EnvoyEngine
 from tests.harness.native import NativeEngine
 from tests.harness.site import Site
+from tests.harness.wasm import WasmEngine
 
 _Front = TypeVar("_Front", bound=EnvoyEngine)
 
@@ -37,6 +38,11 @@ def envoy_or_skip(stand: Stand) -> EnvoyEngine:
 def native_or_skip(stand: Stand) -> NativeEngine:
     """The stand's Envoy that enforces the sets natively; without an Envoy as `envoy_or_skip`."""
     return _or_skip(lambda: stand.native)
+
+
+def wasm_or_skip(stand: Stand) -> WasmEngine:
+    """The stand's Envoy that runs the sets as modules; without an Envoy as `envoy_or_skip`."""
+    return _or_skip(lambda: stand.wasm)
 
 
 def _or_skip(start: Callable[[], _Front]) -> _Front:
@@ -106,6 +112,14 @@ class Stand:
             EnvironmentUnfitError: there is no Envoy, or it does not start.
         """  # noqa: D205, D212 - the class says what it is
         return self.front(NativeEngine, "native")
+
+    @cached_property
+    def wasm(self) -> WasmEngine:
+        """
+        Raises:
+            EnvironmentUnfitError: there is no Envoy, or it does not start.
+        """  # noqa: D205, D212 - the class says what it is
+        return self.front(WasmEngine, "wasm")
 
     def front(self, engine_type: type[_Front], name: str) -> _Front:
         """An Envoy before all sites, configured in the engine's way; its files are in a folder of this name.

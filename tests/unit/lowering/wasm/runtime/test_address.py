@@ -1,0 +1,69 @@
+"""The connection's peer."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from extauthz.lowering.wasm.emitter import Emitter
+from extauthz.lowering.wasm.rules import ipv4_networks
+from extauthz.lowering.wasm.runtime.layout import Configured
+from tests.harness.machine import Machine
+
+NETWORKS = ["127.0.0.0/8", "10.1.2.3/32", "192.168.128.0/17", "0.0.0.0/0", "200.200.200.192/26", "::/0", "10.0.0.0/9"]
+ADDRESSES = ["127.0.0.1", "128.0.0.1", "10.1.2.3", "10.1.2.4", "192.168.127.255", "192.168.128.0", "255.255.255.255"]
+ADDRESSES += ["200.200.200.191", "200.200.200.255", "0.0.0.0", "10.127.0.0", "10.128.0.0"]
+
+
+def outcome(source: str | None, networks: list[str], proxies: list[str], *, direct: bool) -> object:
+    emitter = Emitter()
+    parsed = ipv4_networks(emitter, [ip_network(n) for n in networks])
+    trusted = ipv4_networks(emitter, [ip_network(n) for n in proxies]) if proxies else 0
+    emitter.module.table_index(emitter.function(b"\0"))
+    properties = {} if source is None else {"source.address": source.encode()}
+    machine = Machine(emitter, {Configured.TRUSTED_PROXIES: trusted}, properties=properties)
+    return machine.value(machine.call("is_remote", parsed, int(direct)))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_network_holds_the_addresses_that_it_holds(network):
+    """Each against Python's reading; one of IPv6 holds none of IPv4."""
+    for address in ADDRESSES:
+        expected = str(ip_address(address) in ip_network(network)).lower()
+        assert outcome(f"{address}:1234", [network], [], direct=True) == expected, address
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "[::1]:80",
+        "/tmp/socket",
+        "",
+        None,
+        "1.2.3:80",
+        "1.2.3.4.5:80",
+        "1.2.3.256:80",
+        "01.2.3.4:80",
+        "1.2.3.:80",
+        "a.b.c.d:1",
+    ],
+)
+def test_any_other_address_is_left(source):
+    """Whatever the network is."""
+    assert outcome(source, ["0.0.0.0/0", "::/0"], [], direct=True) == "left"
+
+
+def test_behind_a_trusted_proxy_the_client_is_not_known_here():
+    """Who stands in X-Forwarded-For is the authorizer's to read; the peer itself is known."""
+    assert outcome("10.0.0.1:80", ["10.0.0.0/8"], ["10.0.0.0/8"], direct=False) == "left"
+    assert outcome("10.0.0.1:80", ["10.0.0.0/8"], ["10.0.0.0/8"], direct=True) == "true"
+    assert outcome("11.0.0.1:80", ["11.0.0.0/8"], ["10.0.0.0/8"], direct=False) == "true"
+
+
+def test_the_peer_is_written_with_its_port():
+    """As the authorizer's conditions read it."""
+    machine = Machine(properties={"source.address": b"127.0.0.1:80"})
+    assert machine.value(machine.call("peer_text")) == "127.0.0.1:80"
+    machine.properties["source.address"] = b"[::1]:80"
+    assert machine.value(machine.call("peer_text")) == "left"
