@@ -1,0 +1,102 @@
+"""What the drop-in decides by: a plan of the operator's modules, and of one of ours that asks for their decision.
+
+Asked through a module of our own, any document can be the decision: a rule, a whole package, a member of either, data
+beside the policy, or one that nobody defines, which is undefined.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from extauthz.check.opa_input import InputPath
+from extauthz.languages.rego.modules import Module
+from extauthz.languages.rego.program import Limits, RegoProgram, load_plan
+from extauthz.languages.rego.value import Value
+from extauthz.model.policy import PolicySet
+
+PACKAGE: Final = "extauthz_decision"
+"""Of our module; the operator has none of this name."""
+
+DECISION: Final = "decision"
+"""The question that Checks ask."""
+MASK: Final = "mask"
+"""The question of what to leave out of a line of the decision log."""
+DROP: Final = "drop"
+"""The question whether to leave the line out."""
+
+Path = Sequence[str | int]
+"""Into the data document: names, and positions in arrays."""
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEYWORDS: Final = frozenset(
+    "as default else false import not null package some true with contains every if in".split()  # noqa: SIM905 - one word after the other
+)
+
+
+def reference(path: Path) -> str:
+    """The path as Rego has it: `data.envoy.authz["my rule"][0]`."""
+    return "data" + "".join(
+        f".{step}"
+        if type(step) is str and _IDENTIFIER.fullmatch(step) and step not in _KEYWORDS
+        else f"[{json.dumps(step, ensure_ascii=False)}]"
+        for step in path
+    )
+
+
+def query_module(questions: Mapping[str, Path]) -> Module:
+    """Our module: a rule for each question."""
+    rules = (f"{name} := {reference(path)}" for name, path in questions.items())
+    return Module("<decision>", "\n\n".join([f"package {PACKAGE}", *rules]) + "\n")
+
+
+def entry_points(questions: Iterable[str]) -> list[str]:
+    """What a planner is asked for."""
+    return [f"{PACKAGE}/{name}" for name in questions]
+
+
+@dataclass(frozen=True, slots=True)
+class OpaPolicy:
+    """A policy that has been checked, for whoever decides by it: other processes get it as it is."""
+
+    plan: object
+    """Its JSON document."""
+    data: dict[str, Value]
+    entry_points: Mapping[str, str]
+    """The documents that answer the questions, by question."""
+    revision: str
+    """A digest of all that it was made from."""
+    bundles: Mapping[str, str] = field(default_factory=dict)
+    """The revisions of the bundles in it, by their names."""
+    policy_set: PolicySet | None = None
+    """Who vouches for callers, and what paths bind; None where the policy finds out for itself."""
+
+    def compiled(self) -> RegoProgram:
+        """
+        Raises:
+            PolicyError: as `load_plan`.
+        """  # noqa: D205, D212 - its name says what it is
+        return load_plan(self.plan, self.data)
+
+
+class OpaQuery:
+    """One question, ready to be asked."""
+
+    __slots__ = ("_entry_point", "_program", "reads")
+
+    def __init__(self, program: RegoProgram, entry_point: str) -> None:
+        self._program = program
+        self._entry_point = entry_point
+        self.reads: frozenset[InputPath] = program.input_reads(self._entry_point)
+        """What of the input the answer can depend on."""
+
+    def evaluate(
+        self, document: Value, *, now_ns: int, strict: bool, limits: Limits, clock: Callable[[], float]
+    ) -> Value:
+        """The answer as JSON, or UNDEFINED; as `RegoProgram.evaluate`."""
+        return self._program.evaluate(
+            self._entry_point, document, now_ns=now_ns, strict=strict, limits=limits, clock=clock
+        )

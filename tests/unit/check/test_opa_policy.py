@@ -1,0 +1,60 @@
+import pytest
+
+from extauthz.check.opa_policy import DECISION, OpaPolicy, OpaQuery, entry_points, query_module, reference
+from extauthz.languages.rego import UNDEFINED, Limits, Module
+from extauthz.sources.rego_planner import plan_with_regopy
+
+POLICY = """package shop["the api"]
+
+allow := {"allowed": true, "who": input.user}
+
+never := false
+
+list := ["zero", "one"]
+"""
+
+
+def ask(path, document=None, data=None):
+    questions = {DECISION: path, "other": ("nobody", "defines", "this")}
+    plan = plan_with_regopy([Module("p.rego", POLICY), query_module(questions)], entry_points(questions))
+    asked = dict(zip(questions, entry_points(questions), strict=True))
+    policy = OpaPolicy(plan, data or {}, asked, "r1")
+    query = OpaQuery(policy.compiled(), policy.entry_points[DECISION])
+    value = query.evaluate(document or {}, now_ns=0, strict=False, limits=Limits(), clock=lambda: 0.0)
+    return value, query.reads
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (("shop", "the api", "allow", "allowed"), True),
+        (("shop", "the api", "never"), False),
+        (("shop", "the api", "list", 1), "one"),
+        (("shop", "the api", "list", 2), UNDEFINED),
+        (("shop", "the api", "missing"), UNDEFINED),
+        (("nowhere", "if", '"'), UNDEFINED),
+        (("stored", "flag"), True),
+        (("stored", "0"), "text"),
+    ],
+)
+def test_any_document_can_be_the_decision(path, expected):
+    """A rule, a member of one, data beside the policy; what nobody defines is undefined."""
+    assert ask(path, {"user": "ann"}, {"stored": {"flag": True, "0": "text"}})[0] == expected
+
+
+def test_a_whole_package():
+    """An object of its rules; an undefined one is left out."""
+    assert ask(("shop", "the api"))[0] == {"list": ["zero", "one"], "never": False}
+    assert ask(("shop", "the api"), {"user": "ann"})[0]["allow"]["who"] == "ann"
+
+
+def test_what_is_read():
+    """Through our own module as well."""
+    assert ask(("shop", "the api", "allow"))[1] == {("user",)}
+    assert ask(("shop", "the api", "list"))[1] == frozenset()
+
+
+def test_references():
+    """What is no plain name is quoted."""
+    assert reference(("a", "b_1", "my rule", "if", 0, '"')) == 'data.a.b_1["my rule"]["if"][0]["\\""]'
+    assert reference(()) == "data"
