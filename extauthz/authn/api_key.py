@@ -22,7 +22,7 @@ class ApiKeys:
     def __init__(self, providers: Sequence[ApiKeyProvider], declared_roles: Collection[str]) -> None:
         holders = Counter(key.sha256 for provider in providers for key in provider.keys)
         self._principals = {
-            key.sha256: _principal(provider, key, declared_roles)
+            key.sha256: holder_of(provider, key, declared_roles)
             for provider in providers
             for key in provider.keys
             if holders[key.sha256] == 1
@@ -41,7 +41,8 @@ class ApiKeys:
         return principal
 
 
-def _principal(provider: ApiKeyProvider, key: ApiKey, declared_roles: Collection[str]) -> Principal:
+def holder_of(provider: ApiKeyProvider, key: ApiKey, declared_roles: Collection[str]) -> Principal:
+    """Who holds a key."""
     return Principal(
         authenticated=True,
         subject=key.subject,

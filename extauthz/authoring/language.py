@@ -119,7 +119,7 @@ class ExpectText(Record):
 
     effect = Key(Choice(tuple(Effect)), "allow or deny.")
     status = Key(Status(), "The HTTP status; 200 for what is allowed.")
-    reason = Key(Choice(tuple(Reason)), "Why.")
+    reason = Key(Choice(tuple(Reason), called="a reason"), "Why.")
     route = Key(NAME, "The route that decides.")
     rules = Key(OneOrMany(TEXT), "Exactly the rules that determine the effect, as in order.allow.owner.")
     errors = Key(OneOrMany(TEXT), "Exactly the rules that cannot be evaluated.")

@@ -95,6 +95,7 @@ def _register_commands() -> None:
     from extauthz.cli.policy_rule import describe
     from extauthz.cli.policy_test import run_tests
     from extauthz.cli.probe import probe
+    from extauthz.cli.replay import replay
     from extauthz.cli.serve import serve
     from extauthz.cli.settings import settings_app
     from extauthz.cli.token import token_app
@@ -110,6 +111,7 @@ def _register_commands() -> None:
     app.command("compile")(compile_)
     app.command()(decide)
     app.command()(probe)
+    app.command()(replay)
     app.command()(serve)
     app.add_typer(demo_app)
     app.add_typer(envoy_app)

@@ -48,7 +48,9 @@ class LineLog(Generic[T]):
         *,
         name: str,
         on_failure: Callable[[OSError], None],
-        portion: int = PORTION,
+        capacity: int | None = None,
+        portion: int | None = None,
+        interval_seconds: float = INTERVAL_SECONDS,
     ) -> None:
         """Take entries from now on.
 
@@ -58,13 +60,17 @@ class LineLog(Generic[T]):
             name: of the writing thread.
             on_failure: told, in a thread, when writing fails, and not again until it succeeded in between; and at the
                 end, when lines were left.
-            portion: entries formatted in one go.
+            capacity: entries that may wait to be formatted; by default CAPACITY.
+            portion: entries formatted in one go; by default PORTION.
+            interval_seconds: how long an entry may wait before anybody looks.
         """
         self._sink = sink
         self._write_line = write_line
         self._name = name
         self._on_failure = on_failure
-        self._portion = portion
+        self._capacity = capacity or CAPACITY
+        self._portion = portion or PORTION
+        self._interval_seconds = interval_seconds
         self._queue: deque[T] = deque()
         self._blocks: SimpleQueue[_Block | None] = SimpleQueue()
         self._overflowed = 0
@@ -77,7 +83,7 @@ class LineLog(Generic[T]):
 
     def put(self, entry: T) -> None:
         """Queue an entry. The hot path."""
-        if len(self._queue) < CAPACITY:
+        if len(self._queue) < self._capacity:
             self._queue.append(entry)
         else:
             self._overflowed += 1
@@ -88,7 +94,7 @@ class LineLog(Generic[T]):
         writer.start()
         try:
             while True:
-                await asyncio.sleep(INTERVAL_SECONDS)
+                await asyncio.sleep(self._interval_seconds)
                 while self._queue and self._blocks.qsize() < MAX_BLOCKS:
                     self._blocks.put(await self._next_block())
         finally:

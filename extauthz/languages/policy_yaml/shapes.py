@@ -176,6 +176,8 @@ class Choice(Shape[Scalar]):
     words: tuple[str, ...]
     otherwise: str = ""
     """What may stand here instead of a word, for messages."""
+    called: str = ""
+    """What the words are, for messages, where they are too many to be listed."""
 
     def read(self, node: AnyNode, reading: Reading, owner: AnyNode | None = None) -> Scalar | None:
         del owner
@@ -194,7 +196,7 @@ class Choice(Shape[Scalar]):
 
     @property
     def _expected(self) -> str:
-        return f"{listed(self.words)}{self.otherwise and f', or {self.otherwise},'}"
+        return f"{self.called or listed(self.words)}{self.otherwise and f', or {self.otherwise},'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,3 +155,11 @@ def test_blocks_are_bounded_in_size(monkeypatch):
 
     asyncio.run(main())
     assert sink.writes == 3
+
+
+def test_capacity_and_portion_may_be_smaller():
+    """Where entries are large."""
+    sink = Memory()
+    log = LineLog(sink, "{}\n".format, name="test", on_failure=print, capacity=3, portion=1)
+    run(log, *range(5))
+    assert (sink.lines(), log.dropped) == (["0", "1", "2"], 2)
