@@ -16,11 +16,12 @@ from extauthz.authn.authenticator import Authenticator, KeySets, NeedKeySet, Ver
 from extauthz.authn.challenge import challenge_for
 from extauthz.errors import DecidedError, RequestError
 from extauthz.model.access import ANONYMOUS, AccessRequest, Deadline, Facts, Principal, RoleHolding
-from extauthz.model.decision import Decision, Effect, HeaderChanges, PolicyId, Reason
+from extauthz.model.decision import Decision, Effect, HeaderChanges, Judgment, PolicyId, Reason
 from extauthz.model.engine import ENGINE_POLICY, EngineAnswer
 from extauthz.model.policy import Authentication, PolicySet, Route
 from extauthz.pdp.canonical import PathReader, canonical_host
 from extauthz.pdp.evaluate import RouteRules
+from extauthz.pdp.judgment import denial_reason, with_changes
 from extauthz.pdp.roles import RoleResolver
 from extauthz.pdp.routes import Owner, RouteTable
 from extauthz.pdp.upstream import UpstreamHeaderInvalidError, UpstreamRenderer
@@ -113,7 +114,7 @@ def build_snapshot(
             rules=rules,
             resolve_roles=resolver.for_route(route.authentication),
             upstream=upstream,
-            decides_by_ruling=upstream.follows_from_principal and not rules.looks_for_scopes,
+            decides_by_ruling=upstream.follows_from_principal and not rules.looks_for_scopes and route.decision is None,
         )
 
     return Snapshot(
@@ -271,9 +272,12 @@ def _decide(facts: Facts, snapshot: Snapshot, compiled: CompiledRoute) -> Decisi
 
 def _conclude(snapshot: Snapshot, compiled: CompiledRoute, facts: Facts, combined: Decision) -> Decision:
     """What a ruling means for one request: an allow with its headers, or a denial with its reason."""
-    caller = facts.principal
+    caller, decision = facts.principal, compiled.route.decision
+    judgment = None if decision is None else decision.judge(facts)
     if combined.effect is Effect.DENY:
         anonymous = not caller.authenticated and compiled.route.authentication is Authentication.OPTIONAL
+        if judgment is not None and not combined.policies:  # neither a deny nor a require says so
+            return _deny_as_judged(snapshot, compiled, caller, combined, judgment, anonymous=anonymous)
         reason = compiled.rules.reason(combined, anonymous=anonymous)
         scopes = compiled.rules.missing_scopes(facts) if reason is Reason.NO_MATCHING_ALLOW else ()
         if scopes:
@@ -281,6 +285,8 @@ def _conclude(snapshot: Snapshot, compiled: CompiledRoute, facts: Facts, combine
         return _deny(snapshot, reason, compiled, caller, combined, scopes)
     try:
         upstream = compiled.upstream.render(facts)
+        if judgment is not None:
+            upstream = with_changes(upstream, judgment.upstream)
     except UpstreamHeaderInvalidError:
         return _deny(snapshot, Reason.UPSTREAM_HEADER_INVALID, compiled, caller)
     return Decision(
@@ -292,7 +298,24 @@ def _conclude(snapshot: Snapshot, compiled: CompiledRoute, facts: Facts, combine
         upstream,
         provider=caller.provider,
         subject=caller.subject,
+        details=judgment.details if judgment is not None else None,
     )
+
+
+def _deny_as_judged(
+    snapshot: Snapshot,
+    compiled: CompiledRoute,
+    caller: Principal,
+    combined: Decision,
+    judgment: Judgment,
+    *,
+    anonymous: bool,
+) -> Decision:
+    reason = denial_reason(judgment, anonymous=anonymous)
+    denial = _deny(snapshot, reason, compiled, caller, combined)
+    if reason is not Reason.DENIED_BY_POLICY:
+        return denial
+    return replace(denial, policies=(compiled.route.allow[0].id,), details=judgment.details)
 
 
 def _preflight(request: AccessRequest, snapshot: Snapshot, owner: Owner[CompiledRoute]) -> Decision | None:

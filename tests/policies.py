@@ -8,8 +8,11 @@ from extauthz.errors import PolicyError
 from extauthz.languages.policy_yaml import ParsedSet, SourceText, parse_policy_set
 from extauthz.languages.policy_yaml.nodes import AnyNode, Scalar
 from extauthz.languages.policy_yaml.reader import read_document
+from extauthz.languages.policy_yaml.rego import RegoSources
 from extauthz.languages.policy_yaml.report import Report
+from extauthz.languages.rego import Module
 from extauthz.model.policy import PolicySet, Route
+from extauthz.sources.rego_planner import plan_with_regopy
 
 HEAD = """\
 version: 1
@@ -52,7 +55,7 @@ routes:
 def parse(
     text: str, files: Mapping[str, str | bytes] | None = None, *, with_lint: bool = False, **values: str
 ) -> ParsedSet:
-    """Parses one file, `policy.yaml`; files that it names come from `files`."""
+    """Parses one file, `policy.yaml`; files that it names, and Rego modules, come from `files`."""
 
     def read_file(path: str) -> bytes:
         content = (files or {}).get(path)
@@ -61,7 +64,9 @@ def parse(
         return content.encode() if isinstance(content, str) else content
 
     sources = [SourceText("policy.yaml", text.encode())]
-    return parse_policy_set(sources, read_file=read_file, values=values, with_lint=with_lint)
+    modules = [Module(name, str(content)) for name, content in (files or {}).items() if name.endswith(".rego")]
+    rego = RegoSources(modules, (), plan_with_regopy)
+    return parse_policy_set(sources, read_file=read_file, values=values, rego=rego, with_lint=with_lint)
 
 
 def policy_set(text: str, files: Mapping[str, str | bytes] | None = None, **values: str) -> PolicySet:

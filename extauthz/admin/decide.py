@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from extauthz.check.answer import Answer
 from extauthz.check.capture import message_from_json
-from extauthz.check.response import ANSWERS
+from extauthz.check.response import status_of
 from extauthz.errors import RequestMalformedError
 from extauthz.model.decision import Effect, Reason
 
@@ -74,7 +74,7 @@ def describe_answer(answer: Answer) -> DecisionView:
         revision=answer.revision,
         effect=decision.effect,
         reason=decision.reason,
-        status=ANSWERS[decision.reason].status,
+        status=status_of(decision),
         route=decision.route,
         policies=decision.policies,
         errors=decision.errors,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from extauthz.languages.rego.condition import RegoCondition
+from extauthz.languages.rego.decision import RegoDecision
 from extauthz.model.access import Facts
 from extauthz.model.policy import (
     Anyone,
@@ -22,6 +24,8 @@ from extauthz.model.policy import (
 )
 from extauthz.pdp.remote_ip import direct_remote_ip, remote_ip
 from extauthz.pdp.workload import workload_of
+
+_KEYS: Final = {RegoCondition: "rego", RegoDecision: "decision"}
 
 
 def describe_condition(condition: ConditionKey) -> str:
@@ -46,7 +50,7 @@ def describe_condition(condition: ConditionKey) -> str:
         case RemoteIpIs(networks=networks, direct=direct):
             return _any_of("direct_remote_ip" if direct else "remote_ip", list(map(str, networks)))
         case When(condition=when):
-            return f"{'rego' if isinstance(when, RegoCondition) else 'when'}: {on_one_line(when.text)}"
+            return f"{_KEYS.get(type(when), 'when')}: {on_one_line(when.text)}"
 
 
 def on_one_line(text: str) -> str:

@@ -14,6 +14,7 @@ from extauthz.authoring.suite import NO_CHALLENGE, Expectation
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.nodes import Scalar
 from extauthz.languages.policy_yaml.report import Report, quoted
+from extauthz.languages.rego.decision import STATUSES
 from extauthz.model.decision import ALLOWING, Decision, Effect, PolicyId, Reason
 from extauthz.model.policy import PolicySet
 
@@ -28,6 +29,7 @@ class ExpectationReader:
         rules = {rule.id for route in policy_set.routes for rule in (*route.deny, *route.require, *route.allow)}
         self._rules = frozenset(rules | {f"{route.name}.cors" for route in policy_set.routes if route.cors_origins})
         self._owned = frozenset(policy_set.owned_headers)
+        self._has_decisions = any(route.decision is not None for route in policy_set.routes)
 
     def read(self, written: ExpectWritten) -> Expectation | None:
         """The expectation; None after reporting."""
@@ -97,6 +99,8 @@ class ExpectationReader:
                 message = f"{quoted(key)} is about a request that is {_PAST[effect]}, {quoted(first)} says otherwise"
                 self._report.error(Code.CONTRADICTION, written.place(key), message)
                 return
+        if self._has_decisions and expect.reason in {None, Reason.DENIED_BY_POLICY} and expect.status in STATUSES:
+            return  # a route's own decision may answer so
         if expect.reason is not None and expect.status not in {None, self._statuses[expect.reason]}:
             message = f"the status of {expect.reason} is {self._statuses[expect.reason]}"
             self._report.error(Code.CONTRADICTION, written.place("status"), message)

@@ -52,7 +52,8 @@ class FailureWriter:
         )
 
     def _why(self, decision: Decision) -> Iterator[Line]:
-        yield Line("decision", f"{decision.effect} {self._statuses[decision.reason]} {decision.reason}")
+        status = decision.given_status or self._statuses[decision.reason]
+        yield Line("decision", f"{decision.effect} {status} {decision.reason}")
         if decision.route is not None:
             yield Line("route", f"{decision.route}  {self._routes[decision.route]}")
         for rule in decision.policies:

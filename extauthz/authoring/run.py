@@ -71,7 +71,7 @@ class Runner:
             decision = self._decide(question)
         except NotDecidableError as error:
             return CaseResult(case, question, None, (), str(error))
-        status = self._statuses[decision.reason]
+        status = decision.given_status or self._statuses[decision.reason]
         return CaseResult(case, question, decision, differences(case.expect, decision, status))
 
     def question(self, case: Case) -> Question:

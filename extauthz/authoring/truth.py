@@ -18,6 +18,8 @@ from extauthz.languages.cel import CelCondition
 from extauthz.languages.cel_facts import CelPath
 from extauthz.languages.cel_parts import Kind, Part, parts_of
 from extauthz.languages.cel_text import text_of
+from extauthz.languages.rego.condition import RegoCondition
+from extauthz.languages.rego.decision import RegoDecision
 from extauthz.model.access import Facts
 from extauthz.model.decision import Outcome
 from extauthz.model.policy import Binding, Condition, ConditionKey, PolicySet, Route, Rule, When
@@ -167,22 +169,25 @@ class Steered:
         self.reads = condition.reads
         self._truths = truths
         self._part = parts_of(condition) if isinstance(condition, CelCondition) else None
-        # Of another language nothing is known but that it is the same within one set.
-        self._opaque = (policy_set.revision, condition.text)
+        # Of another language nothing is known but when it is the same.
+        self._opaque: Hashable = (policy_set.revision, condition.text)
+        if isinstance(condition, RegoCondition | RegoDecision):
+            self._opaque = condition.identity
         self._mapping: dict[str | None, Hashable] = {
             provider.name: (provider.claims, provider.may_assert) for provider in policy_set.providers
         }
         atoms = () if self._part is None else tuple(self._part.atoms())
         self.key: Hashable = self._opaque if self._part is None else self._part.canonical
         """Equal for conditions that are the same, wherever they stand."""
-        self.expressions = frozenset[Hashable](part.canonical[0] for part in atoms) or frozenset({self._opaque[0]})
+        self.expressions = frozenset[Hashable](part.canonical[0] for part in atoms) or frozenset({self._opaque})
         """Of its atoms: what the keys of their outcomes begin with."""
         self.methods = frozenset(text for part in atoms if ("request.method",) in part.reads for text in part.texts)
         """Methods that it compares with."""
 
     def evaluate(self, facts: Facts) -> Outcome:
         if self._part is None:
-            return self._truths.of(self._opaque, Atom(self.text, self.span, None, frozenset(), None))
+            key = (self._opaque, *(self._value(path, facts) for path in sorted(self.reads)))
+            return self._truths.of(key, Atom(self.text, self.span, None, frozenset(), None))
         return self._outcome(self._part, facts)
 
     def _outcome(self, part: Part, facts: Facts) -> Outcome:
@@ -275,7 +280,8 @@ def steer(policy_set: PolicySet, truths: Truths) -> PolicySet:
 
     def of_route(route: Route) -> Route:
         deny, require, allow = (tuple(map(of_rule, listed)) for listed in (route.deny, route.require, route.allow))
-        return dataclasses.replace(route, deny=deny, require=require, allow=allow)
+        # A decision's outcome is assumed as that of the allow rule that it is; what else it says is not compared.
+        return dataclasses.replace(route, deny=deny, require=require, allow=allow, decision=None)
 
     def of_binding(binding: Binding) -> Binding:
         return binding if binding.when is None else dataclasses.replace(binding, when=of_condition(binding.when))

@@ -15,14 +15,17 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
+from envoy.config.core.v3.base_pb2 import HeaderValueOption
 from envoy.service.auth.v3 import external_auth_pb2
 from google.protobuf import json_format
 from google.rpc import code_pb2
 
-from extauthz.model.decision import Decision, Effect, PolicyId, Reason
+from extauthz.model.access import JsonValue
+from extauthz.model.decision import Decision, Effect, PolicyId, Reason, ReplyDetails
 from extauthz.model.policy import ResponseFormat, ResponseSettings
 
 DECISION_ID_LENGTH = 20
@@ -93,8 +96,14 @@ ANSWERS: dict[Reason, Answering] = {
     Reason.POLICY_SET_NOT_LOADED: _NOT_LOADED,
 }
 
+_NO_DETAILS = ReplyDetails()
 # Stands for the id in a serialised reply. Random, so that no policy text can hold it.
 _PLACEHOLDER = secrets.token_hex(DECISION_ID_LENGTH // 2)
+
+
+def status_of(decision: Decision) -> int:
+    """The HTTP status that a decision comes to; 200 for an allow."""
+    return ANSWERS[decision.reason].status if decision.given_status is None else decision.given_status
 
 
 class ReplyWriter:
@@ -114,6 +123,8 @@ class ReplyWriter:
             decision_id: exactly `DECISION_ID_LENGTH` ASCII characters: the reply is cut where such an id stands.
             grpc_caller: the client speaks gRPC; Envoy turns the body into grpc-message, so it is the short title.
         """
+        if decision.details is not None:
+            return self._write_details(decision, decision.details, decision_id, grpc_caller=grpc_caller)
         pieces = self._cut_reply(
             decision.reason,
             decision.route,
@@ -128,6 +139,30 @@ class ReplyWriter:
                 reply += _serialise_upstream_header(name, value)
         return reply
 
+    def _write_details(
+        self, decision: Decision, details: ReplyDetails, decision_id: str, *, grpc_caller: bool
+    ) -> bytes:
+        """A reply of which the policy says more itself; few are alike, so none is kept."""
+        answering = replace(ANSWERS[decision.reason], status=status_of(decision))
+        body = self._body(answering, grpc_caller=grpc_caller)
+        if details.body is not None:
+            body = Body(None, details.body)
+        response = build_response(answering, body, decision.challenge, decision.upstream.remove, details)
+        metadata = {**details.metadata, **self._metadata(decision.reason, decision.route, decision.policies)}
+        json_format.ParseDict(metadata, response.dynamic_metadata)
+        reply = bytes(response.SerializeToString()).replace(_PLACEHOLDER.encode(), decision_id.encode())
+        return reply + b"".join(_serialise_upstream_header(name, value) for name, value in decision.upstream.set)
+
+    def _metadata(self, reason: Reason, route: str | None, policies: tuple[PolicyId, ...]) -> dict[str, JsonValue]:
+        return {
+            "decision_id": _PLACEHOLDER,
+            "effect": str(Effect.ALLOW if ANSWERS[reason] is _ALLOWED else Effect.DENY),
+            "reason": str(reason),
+            "route": route,
+            "policies": list(policies),
+            "revision": self._revision,
+        }
+
     def _serialise_shape(
         self,
         reason: Reason,
@@ -141,15 +176,7 @@ class ReplyWriter:
         if self._unavailable_as_error and answering is _COULD_NOT_DECIDE:
             answering = _NOT_LOADED
         response = build_response(answering, self._body(answering, grpc_caller=grpc_caller), challenge, removed)
-        metadata = {
-            "decision_id": _PLACEHOLDER,
-            "effect": str(Effect.ALLOW if answering is _ALLOWED else Effect.DENY),
-            "reason": str(reason),
-            "route": route,
-            "policies": list(policies),
-            "revision": self._revision,
-        }
-        json_format.ParseDict(metadata, response.dynamic_metadata)
+        json_format.ParseDict(self._metadata(reason, route, policies), response.dynamic_metadata)
         return bytes(response.SerializeToString()).split(_PLACEHOLDER.encode())
 
     def _body(self, answering: Answering, *, grpc_caller: bool) -> Body:
@@ -171,25 +198,43 @@ class ReplyWriter:
 
 
 def build_response(
-    answering: Answering, body: Body, challenge: str | None, removed: Iterable[str]
+    answering: Answering,
+    body: Body,
+    challenge: str | None,
+    removed: Iterable[str],
+    details: ReplyDetails = _NO_DETAILS,
 ) -> external_auth_pb2.CheckResponse:
     """The one place where a CheckResponse comes from."""
     response = external_auth_pb2.CheckResponse()
     response.status.code = answering.code
-    if answering is _ALLOWED:
+    if answering.code == _OK:
         response.ok_response.SetInParent()
         response.ok_response.headers_to_remove.extend(removed)
+        _add_headers(response.ok_response.response_headers_to_add, details.headers)
+        response.ok_response.query_parameters_to_remove.extend(details.query_remove)
+        for name, value in details.query_set:
+            response.ok_response.query_parameters_to_set.add(key=name, value=value)
         return response
     denial = response.error_response if answering is _NOT_LOADED else response.denied_response
     denial.status.code = answering.status
     denial.body = body.text
     headers = {"cache-control": "no-store", "content-type": body.media_type, "www-authenticate": challenge}
-    for name, value in headers.items():
-        if value is not None:
-            option = denial.headers.add()
-            option.header.key = name
-            option.header.value = value
+    given = {name for name, _ in details.headers}
+    own = [(name, value) for name, value in headers.items() if value is not None and name not in given]
+    _add_headers(denial.headers, (*own, *details.headers))
     return response
+
+
+def _add_headers(options: Any, headers: Iterable[tuple[str, str]]) -> None:
+    """Each header once and for all, but one that is repeated: without more being said, Envoy overwrites."""
+    seen: set[str] = set()
+    for name, value in headers:
+        option = options.add()
+        option.header.key = name
+        option.header.value = value
+        if name in seen:
+            option.append_action = HeaderValueOption.APPEND_IF_EXISTS_OR_ADD
+        seen.add(name)
 
 
 @lru_cache(maxsize=4096)

@@ -82,7 +82,7 @@ def _route_span(policy_set: PolicySet, name: str | None) -> Span | None:
 def _print(asked: Asked) -> None:
     from extauthz.authoring.failure import rule_places
     from extauthz.check.reply import client_response
-    from extauthz.check.response import ANSWERS
+    from extauthz.check.response import status_of
 
     answer, request, policy_set = asked.answer, asked.request, asked.policy_set
     decision = answer.decision
@@ -92,7 +92,7 @@ def _print(asked: Asked) -> None:
         out.print("claims are taken as given: no token was verified", style="bold yellow")
     out.print(
         Text(decision.effect.upper(), style="bold green" if allowed else "bold red"),
-        str(ANSWERS[decision.reason].status),
+        str(status_of(decision)),
         str(decision.reason),
     )
     spans = rule_places(policy_set)
@@ -127,13 +127,13 @@ def _rfc3339(moment: float) -> str:
 def _as_json(asked: Asked) -> dict[str, object]:
     from extauthz.authoring.failure import rule_places
     from extauthz.check.reply import client_response
-    from extauthz.check.response import ANSWERS
+    from extauthz.check.response import status_of
 
     answer, request, policy_set = asked.answer, asked.request, asked.policy_set
     decision, spans = answer.decision, rule_places(policy_set)
     return {
         "effect": decision.effect,
-        "status": ANSWERS[decision.reason].status,
+        "status": status_of(decision),
         "reason": decision.reason,
         "route": decision.route,
         "policies": [_place(policy, spans) for policy in decision.policies],

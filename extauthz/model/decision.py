@@ -6,9 +6,12 @@ constructed: there is no allow by default.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
+
+from extauthz.model.access import JsonValue
 
 PolicyId = NewType("PolicyId", str)
 """Names a rule within its set, as in `order.allow.owner`; it leads from a log line back to the source."""
@@ -91,6 +94,41 @@ class HeaderChanges:
     remove: tuple[str, ...] = ()
 
 
+METADATA_KEYS: Final = frozenset({"decision_id", "effect", "reason", "route", "policies", "revision"})
+"""Of the dynamic metadata that every decision carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDetails:
+    """What a policy says of the reply itself, where it decides about a request as a whole."""
+
+    status: int | None = None
+    """HTTP status of a denial; None: the reason's."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Of the response to the client: of the denial, or added to what the upstream answers. A name may be repeated."""
+    body: str | None = None
+    """Of a denial; None: what every denial says."""
+    query_set: tuple[tuple[str, str], ...] = ()
+    """Parameters of the upstream request's query that are put in."""
+    query_remove: tuple[str, ...] = ()
+    """And those that are taken out."""
+    metadata: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Beside what every decision carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """What a policy that decides about requests as a whole says of one."""
+
+    outcome: Outcome
+    """SATISFIED allows."""
+    details: ReplyDetails | None = None
+    """None when it says nothing, which is no allow, or could not be evaluated."""
+    upstream: HeaderChanges = HeaderChanges()
+    could_not_decide: bool = False
+    """Of an ERRORED one: whether it was stopped before it had an answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The answer to one access request.
@@ -111,6 +149,13 @@ class Decision:
     provider: str | None = None
     subject: str | None = None
     """Who asked, for the decision log; None when nobody was authenticated."""
+    details: ReplyDetails | None = None
+    """What the policy itself says of the reply; None where it leaves that to us."""
+
+    @property
+    def given_status(self) -> int | None:
+        """The HTTP status that the policy itself gives; None where the reason's counts."""
+        return None if self.details is None else self.details.status
 
     def __post_init__(self) -> None:
         if self.effect is Effect.ALLOW and not self.policies:

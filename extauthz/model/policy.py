@@ -15,7 +15,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol, TypeAlias
 
 from extauthz.model.access import Facts, JsonValue
-from extauthz.model.decision import Effect, Outcome, PolicyId
+from extauthz.model.decision import Effect, Judgment, Outcome, PolicyId
 from extauthz.model.source import Span
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -25,7 +25,7 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class Condition(Protocol):
-    """A compiled expression over the facts of a request (CEL today, Rego later)."""
+    """A compiled expression over the facts of a request, in CEL or Rego."""
 
     @property
     def text(self) -> str:
@@ -41,6 +41,17 @@ class Condition(Protocol):
 
     def evaluate(self, facts: Facts) -> Outcome:
         """SATISFIED, UNSATISFIED, or ERRORED; never raises."""
+
+
+class WholeDecision(Condition, Protocol):
+    """A condition that says more than whether it holds: it decides about a request, and what is answered."""
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """What it may put upstream, lower case: every other decision removes them."""
+
+    def judge(self, facts: Facts) -> Judgment:
+        """All that it says of one request, its outcome as by `evaluate`; never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +124,7 @@ class RemoteIpIs:
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """A compiled condition (`when:`)."""
+    """A compiled condition (`when:`, `rego:`)."""
 
     condition: Condition
 
@@ -393,12 +404,14 @@ class Route:
     deny: tuple[Rule, ...]
     require: tuple[Rule, ...]
     allow: tuple[Rule, ...]
-    """For a public route one rule with `Anyone`."""
+    """For a public route one rule with `Anyone`, for one with a `decision` one rule with that."""
     upstream_headers: tuple[UpstreamHeader, ...]
     """Sorted by name: what this route sets or removes. The set's other owned headers are removed besides."""
     cors_origins: tuple[str, ...]
     """Origins whose preflights pass; `*` alone is any origin."""
     span: Span
+    decision: WholeDecision | None = None
+    """What decides in the place of allow rules; the deny and require rules hold beside it."""
 
 
 # --- The set -------------------------------------------------------------------------------------------------------
@@ -467,4 +480,5 @@ class PolicySet:
     paths: PathSettings
     responses: ResponseSettings
     owned_headers: tuple[str, ...]
-    """Lower case, sorted: every header that some route sets upstream. Each decision sets or removes each of them."""
+    """Lower case, sorted: every header that some route, or its decision, sets upstream. Each decision sets or removes
+    each of them."""

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from extauthz.check.answer import Answer
-from extauthz.check.response import ANSWERS
+from extauthz.check.response import status_of
 from extauthz.model.decision import Decision, Effect, PolicyId, Reason
 from extauthz.telemetry.line_log import LineLog
 from extauthz.telemetry.sink import Sink
@@ -113,6 +113,7 @@ class DecisionLog:
             _format_shape(
                 decision.effect,
                 decision.reason,
+                status_of(decision),
                 decision.route,
                 decision.policies,
                 decision.errors,
@@ -142,9 +143,10 @@ _LINE: Final = f'{{"version":{SCHEMA_VERSION},' + '"time":"%s","decision_id":"%s
 
 
 @lru_cache(maxsize=4096)
-def _format_shape(  # noqa: PLR0917 - lru_cache keys by position
+def _format_shape(  # noqa: PLR0913, PLR0917 - lru_cache keys by position
     effect: Effect,
     reason: Reason,
+    status: int,
     route: str | None,
     policies: tuple[PolicyId, ...],
     errors: tuple[PolicyId, ...],
@@ -156,7 +158,7 @@ def _format_shape(  # noqa: PLR0917 - lru_cache keys by position
     members = {
         "effect": str(effect),
         "reason": str(reason),
-        "status": ANSWERS[reason].status,
+        "status": status,
         "route": route,
         "policies": policies,
         "errors": errors,

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from extauthz.check.answer import Answer
-from extauthz.check.response import ANSWERS
+from extauthz.check.response import status_of
 from extauthz.errors import ConfigurationError
 from extauthz.telemetry.otlp import Signal, check_environment, service_resource
 
@@ -59,7 +59,7 @@ class DecisionTracer:
         """Make the span of an answer that was just sent and took that long, in the trace that its call belongs to."""
         ended = self._clock()
         decision = answer.decision
-        status = ANSWERS[decision.reason].status
+        status = status_of(decision)
         span = self._tracer.start_span(
             SPAN_NAME,
             context=self._extract(_context_of(answer, call)),

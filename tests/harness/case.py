@@ -5,7 +5,7 @@ A file of `tests/decisions` holds YAML documents, one policy set each:
     set: shop                       # tells the sets of one file apart
     policy: |                       # the set's text; `file: corp.jwks.json` is the issuer `corp` of tokens.py
       version: 1
-    files: {keys.yaml: "..."}       # other files that it names
+    files: {keys.yaml: "..."}       # other files that it names, and Rego with its data
     values: {HOST: shop.example}    # what ${NAME} stands for
     proxy: {normalize: false}       # how Envoy stands before it, see Proxy
     cases:

@@ -12,6 +12,7 @@ from envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
 from google.protobuf import json_format
 
 from extauthz.lowering.ext_authz import MAX_BODY_BYTES
+from extauthz.model.decision import METADATA_KEYS
 from tests.harness.answer import GRPC_STATUS_OF_HTTP, Answer, Told, Upstream, is_grpc
 from tests.harness.case import CaseRequest, Proxy
 
@@ -47,7 +48,8 @@ def check_request(request: CaseRequest, proxy: Proxy, now: float, *, with_body: 
 def apply_reply(request: CaseRequest, reply: bytes, now: float) -> Answer:
     """What client and upstream get of a serialised CheckResponse."""
     response = CheckResponse.FromString(reply)
-    told = Told(**json_format.MessageToDict(response.dynamic_metadata))
+    metadata = json_format.MessageToDict(response.dynamic_metadata)
+    told = Told(**{name: metadata[name] for name in METADATA_KEYS})  # a policy may say more
     if response.status.code == 0:
         return Answer(200, {}, b"", Upstream(request.path, _forwarded(request, response, now)), told)
     kind = response.WhichOneof("http_response")

@@ -68,7 +68,7 @@ class Services:
             # Short names: a socket's path holds 107 bytes.
             address = UnixAddress(str(self._directory / f"{self._transport}-{number}.sock"))
             settings = Settings(
-                paths=(str(site.policy_path),),
+                paths=site.paths,
                 values=None if site.values_path is None else str(site.values_path),
                 listen=(address,),
                 transport=self._transport,

@@ -23,8 +23,10 @@ class Site:
         self.case_set = case_set
         self.directory = directory
         directory.mkdir()
-        self.policy_path = directory / "policy.yaml"
-        self.policy_path.write_text(case_set.policy)
+        policy_path = directory / "policy.yaml"
+        policy_path.write_text(case_set.policy)
+        rego = [name for name in case_set.files if name.endswith(".rego") or name.startswith("data.")]
+        self.paths = (str(policy_path), *(str(directory / name) for name in rego))
         for file_name, text in {**key_set_files(), **case_set.files}.items():
             (directory / file_name).write_text(text)
         self.values_path: Path | None = None
@@ -39,7 +41,7 @@ class Site:
             PolicyError: the set is wrong.
         """  # noqa: D205, D212 - the class says what it is
         values_file = None if self.values_path is None else str(self.values_path)
-        return load([str(self.policy_path)], values_file=values_file).parsed.policy_set
+        return load(self.paths, values_file=values_file).parsed.policy_set
 
     @property
     def with_body(self) -> bool:

@@ -62,6 +62,10 @@ def _check_rules(explanation: Explanation, decision: Decision) -> None:
         _check_conditions(finding)
     if decision.reason is not Reason.UPSTREAM_HEADER_INVALID:
         assert (decision.effect is Effect.ALLOW) is (bool(allowing) and not denying)
+        if decision.reason is Reason.DENIED_BY_POLICY and not denying:  # then the route's own decision said no
+            assert explanation.route is not None
+            assert explanation.route.decision is not None
+            denying = [explanation.route.allow[0].id]
         assert list(decision.policies) == (allowing if decision.effect is Effect.ALLOW else denying)
         assert list(decision.errors) == errors
 

@@ -33,7 +33,7 @@ from extauthz.model.policy import (
 _NOT_IMPLIED = frozenset({"CONNECT", "TRACE"})
 # Rule keys that ask for a credential.
 _CREDENTIAL_KEYS = ("authenticated", "scope", "group", "subject", "provider")
-_PUBLIC_EXCLUDES = ("allow", "authentication", "providers")
+_PUBLIC_EXCLUDES = ("allow", "decision", "authentication", "providers")
 _HEADER_MAPS = frozenset({"request.headers", "request.header_values"})
 
 
@@ -142,7 +142,8 @@ def _check_providers(route: FoldedRoute, report: Report) -> None:
 
 
 def _check_has_allow(route: FoldedRoute, report: Report) -> None:
-    has_allow = route.is_public or route.text.wrote("allow") or route.scope.has_group_allow
+    decides = route.is_public or route.text.wrote("allow") or route.text.wrote("decision")
+    has_allow = decides or route.scope.has_group_allow
     if not has_allow and not route.text.has_unknown_keys:
         message = f"the route {quoted(route.name)} has no `allow` of its own or its group"
         report.error(Code.NO_ALLOW, route.place, message, "write `allow`, or `public: true`")

@@ -251,6 +251,13 @@ class UpstreamHeadersText(Record):
     remove = Key(ListOf(TEXT), "Headers that are not passed on.")
 
 
+class DecisionText(Record):
+    """What decides about the requests of a route as a whole, in the place of allow rules."""
+
+    rego = Key(REGO_RULE, "The Rego rule: a boolean, or an object with `allowed`, headers, status...", required=True)
+    headers = Key(ListOf(TEXT), "The headers that it may put upstream: they are never taken from the caller.")
+
+
 class RouteText(Record):
     """A path with its methods, and who may use it."""
 
@@ -272,6 +279,9 @@ class RouteText(Record):
     deny = Key(_RULES, "Any of these denies, an error included.")
     require = Key(_RULES, "Each of these must hold.")
     allow = Key(_RULES, "One of these must hold.")
+    decision = Key(
+        RecordOf(lambda: DecisionText), "What decides instead of allow rules; deny and require rules hold beside it."
+    )
     upstream_headers = Key(_UPSTREAM_HEADERS, "Added to the outer ones; an entry here wins.")
 
 

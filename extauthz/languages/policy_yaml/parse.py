@@ -278,5 +278,8 @@ def _finished(folded: Iterable[FoldedRoute]) -> tuple[Route, ...]:
 
 
 def _owned_headers(routes: Iterable[Route]) -> tuple[str, ...]:
+    routes = tuple(routes)
     lists = {id(route.upstream_headers): route.upstream_headers for route in routes}
-    return tuple(sorted({h.name for headers in lists.values() for h in headers if h.template is not None}))
+    written = {h.name for headers in lists.values() for h in headers if h.template is not None}
+    decided = {name for route in routes if route.decision is not None for name in route.decision.headers}
+    return tuple(sorted(written | decided))

@@ -16,6 +16,7 @@ from extauthz.languages.policy_yaml.report import Report, quoted
 from extauthz.languages.rego import DataFile, Module, Planner, join_data
 from extauthz.languages.rego.codes import RegoCode
 from extauthz.languages.rego.condition import RegoCondition, RegoPolicy, rego_condition
+from extauthz.languages.rego.decision import RegoDecision
 from extauthz.languages.rego.modules import path_of, with_lines
 
 
@@ -53,6 +54,11 @@ class RegoRules:
             hint = self._report.suggest(name.text, known) or "it must stand in a *.rego file of the set"
             self._report.error(RegoCode.UNKNOWN_RULE, name, f"no module defines {quoted(name.text)}", hint)
         return None
+
+    def decision(self, name: Scalar, headers: tuple[str, ...]) -> RegoDecision | None:
+        """As `condition`, of a rule that decides as a whole and may put these headers upstream."""
+        rule = self.condition(name)
+        return None if rule is None else RegoDecision(rule, headers)
 
 
 def compile_rego(sources: RegoSources) -> RegoPolicy:

@@ -20,6 +20,7 @@ from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.hosts import ANY_HOST, read_host
 from extauthz.languages.policy_yaml.language import (
     CorsWritten,
+    DecisionText,
     DefaultsText,
     GroupText,
     PolicyText,
@@ -30,7 +31,7 @@ from extauthz.languages.policy_yaml.networks import read_origins
 from extauthz.languages.policy_yaml.nodes import AnyNode, Scalar
 from extauthz.languages.policy_yaml.paths import PathReader
 from extauthz.languages.policy_yaml.report import Report, quoted
-from extauthz.languages.policy_yaml.rules import RuleReader, WrittenRule
+from extauthz.languages.policy_yaml.rules import RuleReader, WrittenRule, decision_of
 from extauthz.languages.policy_yaml.templates import HeaderReader
 from extauthz.model.decision import PolicyId
 from extauthz.model.policy import (
@@ -117,6 +118,7 @@ class FoldedRoute:
             upstream_headers=headers,
             cors_origins=scope.cors,
             span=self.text.node.span,
+            decision=decision_of(scope.allow),
         )
 
 
@@ -226,7 +228,8 @@ class RouteReader:
         methods = self._methods(text)
         name = text.name.text if text.name is not None else _derived_name(methods, scope.host, path)
         inherited = len(scope.deny), len(scope.require), len(scope.allow)
-        scope = self._with_rules(scope, text, self._unique(name))
+        scope_name = self._unique(name)
+        scope = self._with_rules(scope, text, scope_name)
         own = tuple(
             rule
             for rules, count in zip((scope.deny, scope.require, scope.allow), inherited, strict=True)
@@ -235,10 +238,24 @@ class RouteReader:
         headers = self._headers.read(text.upstream_headers)
         if headers:
             scope = replace(scope, headers={**scope.headers, **headers})
+        if text.decision is not None:
+            decision = self._decision(text, text.decision, scope_name, scope.headers)
+            scope, own = replace(scope, allow=(decision,)), (*own, decision)
         is_public = text.public is not None and text.public.value is True
         if is_public:
             scope = replace(scope, authentication=Authentication.NONE)
         return FoldedRoute(text, name, path, methods, scope, own)
+
+    def _decision(
+        self, text: RouteText, decision: DecisionText, scope_name: str, headers: Mapping[str, UpstreamHeader]
+    ) -> WrittenRule:
+        """What decides here instead of allow rules, the inherited ones included."""
+        if text.wrote("allow"):
+            message = "a route is decided either by a `decision` or by `allow` rules"
+            self._report.error(Code.EXCLUSIVE_KEYS, text.place("allow"), message)
+        return self._rules.read_decision(
+            decision, scope_name, self._headers.read_listed(decision.headers or (), headers)
+        )
 
     def _path(self, text: RouteText, prefix: str | None) -> PathPattern | None:
         if not text.wrote("path") and not text.wrote("grpc") and text.has_unknown_keys:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from extauthz.languages.cel import CelCondition
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.conditions import Conditions
-from extauthz.languages.policy_yaml.language import RuleText
+from extauthz.languages.policy_yaml.language import DecisionText, RuleText
 from extauthz.languages.policy_yaml.networks import read_networks, read_workloads
 from extauthz.languages.policy_yaml.nodes import AnyNode, Scalar
 from extauthz.languages.policy_yaml.rego import RegoRules
 from extauthz.languages.policy_yaml.report import Report, quoted
 from extauthz.languages.policy_yaml.roles import Grants
 from extauthz.languages.policy_yaml.shapes import texts
+from extauthz.languages.rego.decision import RegoDecision
 from extauthz.model.decision import PolicyId
 from extauthz.model.policy import (
     Anyone,
@@ -62,6 +63,12 @@ class WrittenRule:
         """Where one of `conditions` is written."""
         written = self.text.when if isinstance(condition, CelCondition) else self.text.rego
         return written or self.text.owner
+
+
+def decision_of(rules: Iterable[WrittenRule]) -> RegoDecision | None:
+    """What decides as a whole, among the allow rules of a route."""
+    conditions = (condition for rule in rules for condition in rule.conditions)
+    return next((condition for condition in conditions if isinstance(condition, RegoDecision)), None)
 
 
 class RuleReader:
@@ -109,6 +116,16 @@ class RuleReader:
         rules = tuple(self._rule(text, kind, scope, index) for index, text in enumerate(written or ()))
         self.all.extend(rules)
         return rules
+
+    def read_decision(self, text: DecisionText, scope: str, headers: tuple[str, ...]) -> WrittenRule:
+        """What decides on a route as a whole, as an allow rule of its own; see `decision_of`."""
+        decision = self._rego.decision(text.rego, headers) if text.rego is not None else None
+        conditions = () if decision is None else (When(decision),)
+        rule = Rule(PolicyId(f"{scope}.decision"), RuleKind.ALLOW, conditions, text.node.span)
+        # Whatever is checked of rules with a Rego condition is checked of this one.
+        written = WrittenRule(rule, RuleText(text.node, text.owner, {RuleText.rego: text.rego}))
+        self.all.append(written)
+        return written
 
     def _rule(self, text: RuleText, kind: RuleKind, scope: str, index: int) -> WrittenRule:
         name = text.name.text if text.name is not None else str(index)

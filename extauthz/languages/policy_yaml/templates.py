@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from extauthz.languages.header_names import MAX_NAME, is_header_name, is_reserved
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.language import UpstreamHeadersText
 from extauthz.languages.policy_yaml.nodes import Scalar
@@ -13,19 +14,9 @@ from extauthz.model.policy import TemplatePart, UpstreamHeader
 
 PRINCIPAL_PARTS = ("subject", "provider", "roles", "groups", "scopes")
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
-_MAX_NAME = 100
 _MAX_DASHES = 8  # every way to write `_` for some of them is removed from requests: 256 at most
 _PART = re.compile(r"\{([^{}]*)\}")
 _TEXT = re.compile(r"[ -~]*")
-# Connection-specific (RFC 9113 section 8.2.2, RFC 9110 section 7.6.1), framing, and what names the target.
-_RESERVED = frozenset(
-    {
-        *("connection", "content-length", "host", "keep-alive", "proxy-authenticate", "proxy-authorization"),
-        *("proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
-    }
-)
-_RESERVED_PREFIXES = (":", "x-envoy-", "x-forwarded-")
 
 
 class HeaderReader:
@@ -56,6 +47,16 @@ class HeaderReader:
                 headers[name] = UpstreamHeader(name, None)
         return headers
 
+    def read_listed(self, written: Iterable[Scalar], known: Mapping[str, UpstreamHeader]) -> tuple[str, ...]:
+        """The headers that a decision may set, as it lists them, beside those that are `known` there already."""
+        listed: dict[str, UpstreamHeader] = {}
+        for scalar in written:
+            name = self._name(scalar, {**known, **listed})
+            if name is not None:
+                listed[name] = UpstreamHeader(name, None)
+                self.set_at.setdefault(name, scalar)
+        return tuple(listed)
+
     def _name(self, scalar: Scalar, known: Mapping[str, UpstreamHeader]) -> str | None:
         name = scalar.text.lower()
         problem = _name_problem(name)
@@ -69,10 +70,10 @@ class HeaderReader:
 
 
 def _name_problem(name: str) -> tuple[str, str] | None:
-    if name in _RESERVED or name.startswith(_RESERVED_PREFIXES):
+    if is_reserved(name):
         return "is not for a policy to set or remove", "it belongs to the connection or to the proxy"
-    if not _TOKEN.fullmatch(name) or len(name) > _MAX_NAME:
-        return "is not a header name", f"letters, digits and dashes, at most {_MAX_NAME}"
+    if not is_header_name(name):
+        return "is not a header name", f"letters, digits and dashes, at most {MAX_NAME}"
     if "_" in name:
         return "has an underscore, which many servers cannot tell from a dash", f"write {name.replace('_', '-')}"
     if name.count("-") > _MAX_DASHES:

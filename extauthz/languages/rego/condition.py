@@ -69,6 +69,11 @@ class RegoCondition:
     _input: FactsInput
     reads: frozenset[FactPath]
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Equal for conditions that come to the same on every request, in whatever set."""
+        return "rego", self.policy.digest, self.path
+
     def evaluate(self, facts: Facts) -> Outcome:
         """SATISFIED, UNSATISFIED (undefined included), ERRORED; never raises."""
         try:

@@ -40,6 +40,21 @@ def test_conditions_read_as_written():
     assert describe_condition(RoleIs(frozenset(), ("none:has",))) == "permission: none:has (of role: none)"
 
 
+def test_rego_reads_as_written():
+    """By the key that it stands under."""
+    routes = """\
+routes:
+  - {name: a, path: /a, allow: [{rego: data.t.allow}]}
+  - {name: b, path: /b, decision: {rego: data.t.allow}}
+"""
+    rego = policy_set(HEAD + routes, {"t.rego": "package t\n\nallow := true\n"})
+    conditions = [condition for route in rego.routes for rule in route.allow for condition in rule.conditions]
+    assert [describe_condition(condition) for condition in conditions] == [
+        "rego: data.t.allow",
+        "decision: data.t.allow",
+    ]
+
+
 def test_what_the_request_has_is_said_beside():
     """Where a condition asks, one sees what is there instead."""
     caller = Principal(True, "alice", "corp", scopes=("c",), groups=("h", "i"))

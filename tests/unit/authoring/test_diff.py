@@ -144,6 +144,33 @@ def test_opaque_conditions_are_named():
     ]
 
 
+REGO = "package t\n\nallow if input.claims.n == %d\n\nmore if input.claims.m\n"
+
+
+def test_the_same_rego_is_the_same():
+    """In whatever set it stands: what is changed beside it is found, and nothing else."""
+    text = MAPPED + "routes: [{path: /r, methods: [PUT], allow: [{rego: data.t.allow}%s]}]\n"
+    files = {"t.rego": REGO % 1}
+    same = compare(policy_set(text % "", files), policy_set("\n" + text % "", files))
+    assert same.is_same
+    more = compare(policy_set(text % "", files), policy_set(text % ", {rego: data.t.more}", files))
+    assert more.may_widen
+    assert [each.text for each in more.unshared] == ["data.t.more"]
+
+
+def test_other_rego_is_opaque():
+    """What its modules or data changed is not told, only that they did."""
+    text = MAPPED + "routes: [{path: /r, methods: [PUT], %s}]\n"
+    for keys in ("allow: [{rego: data.t.allow}]", "decision: {rego: data.t.allow}"):
+        old, new = (policy_set(text % keys, {"t.rego": REGO % n}) for n in (1, 2))
+        compared = compare(old, new)
+        assert compared.may_widen
+        assert [(each.text, each.is_new) for each in compared.unshared] == [
+            ("data.t.allow", False),
+            ("data.t.allow", True),
+        ]
+
+
 def test_limits_are_told(monkeypatch):
     """Work left undone is never equality; what was found until then stays."""
     text = MAPPED + 'routes: [{path: /r, methods: [PUT], allow: [{when: "%s"}]}]\n'

@@ -4,6 +4,7 @@ from extauthz.authoring.expectation import Difference, differences
 from extauthz.authoring.suite import Expectation
 from extauthz.model.decision import Decision, Effect, HeaderChanges, PolicyId, Reason
 from extauthz.model.source import Span
+from tests.policies import policy_set
 from tests.suites import findings, suite
 
 SPAN = Span("t.yaml", 1, 1)
@@ -107,3 +108,29 @@ def test_what_is_as_expected_is_no_difference():
     )
     assert differences(whole, ALLOWED, 200) == ()
     assert differences(Expectation(SPAN), DENIED, 403) == ()
+
+
+DECIDED = """\
+version: 1
+name: shop
+routes:
+  - {name: doc, path: /doc, authentication: none, decision: {rego: data.t.decision}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("{status: 302}", False),
+        ("{status: 302, reason: denied_by_policy}", False),
+        ("{status: 302, reason: no_matching_allow}", True),
+        ("{status: 302, effect: allow}", True),
+        ("{status: 299}", True),
+        ("{status: 418}", True),
+    ],
+)
+def test_statuses_that_a_decision_may_have(text, refused):
+    """Where a route's own decision may say what is answered, a denial has whatever status a denial can have."""
+    tested = policy_set(DECIDED, {"t.rego": "package t\n\ndecision := true\n"})
+    assert bool(findings(TEST % text, tested)) is refused
+    assert findings(TEST % text)

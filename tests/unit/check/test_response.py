@@ -1,12 +1,22 @@
 import json
 
 import pytest
+from envoy.config.core.v3.base_pb2 import HeaderValueOption
 from envoy.service.auth.v3 import external_auth_pb2
 from google.protobuf import json_format
 from google.rpc import code_pb2
 
-from extauthz.check.response import ANSWERS, DECISION_ID_LENGTH, ReplyWriter
-from extauthz.model.decision import ALLOWING, Decision, Effect, HeaderChanges, PolicyId, Reason
+from extauthz.check.response import ANSWERS, DECISION_ID_LENGTH, ReplyWriter, status_of
+from extauthz.model.decision import (
+    ALLOWING,
+    METADATA_KEYS,
+    Decision,
+    Effect,
+    HeaderChanges,
+    PolicyId,
+    Reason,
+    ReplyDetails,
+)
 from extauthz.model.policy import ResponseFormat, ResponseSettings
 
 ID = "0123456789abcdef0123"[:DECISION_ID_LENGTH]
@@ -135,3 +145,60 @@ def test_replies_of_one_shape_differ_only_in_id_and_header_values():
         response = external_auth_pb2.CheckResponse.FromString(writer.write(decision, decision_id))
         assert headers_of(response.ok_response.headers) == {"x-user": who}
         assert response.dynamic_metadata["decision_id"] == decision_id
+
+
+def test_details_of_a_denial():
+    """Status, headers and body are the policy's; what it does not say is as in every denial, and the code stays 7."""
+    details = ReplyDetails(
+        status=302,
+        headers=(("location", "/login"), ("cache-control", "private"), ("set-cookie", "a"), ("set-cookie", "b")),
+        body="log in",
+        metadata={"tier": 2.0},
+    )
+    decision = decision_for(Reason.DENIED_BY_POLICY, details=details)
+    response = written(decision)
+    denied = response.denied_response
+    assert (response.status.code, denied.status.code, denied.body) == (code_pb2.PERMISSION_DENIED, 302, "log in")
+    assert [(option.header.key, option.header.value, option.append_action) for option in denied.headers] == [
+        ("location", "/login", 0),
+        ("cache-control", "private", 0),
+        ("set-cookie", "a", 0),
+        ("set-cookie", "b", HeaderValueOption.APPEND_IF_EXISTS_OR_ADD),
+    ]
+    metadata = json_format.MessageToDict(response.dynamic_metadata)
+    assert metadata.keys() == METADATA_KEYS | {"tier"}
+    assert (metadata["decision_id"], metadata["reason"], metadata["effect"]) == (ID, "denied_by_policy", "deny")
+    assert status_of(decision) == 302
+
+
+def test_a_denial_whose_policy_says_nothing_more():
+    """It is the same as any other, to a gRPC client too."""
+    plain, detailed = (decision_for(Reason.DENIED_BY_POLICY, details=d) for d in (None, ReplyDetails()))
+    for grpc_caller in (False, True):
+        assert written(detailed, grpc_caller=grpc_caller) == written(plain, grpc_caller=grpc_caller)
+    assert status_of(detailed) == status_of(plain) == 403
+
+
+def test_details_of_an_allow():
+    """Headers of the response and the query's parameters, beside the headers for the upstream."""
+    details = ReplyDetails(
+        headers=(("x-served-by", "a"),), query_set=(("q", "1"),), query_remove=("token",), metadata={"n": [1.0]}
+    )
+    changes = HeaderChanges((("x-user", "alice"),), ("x_user",))
+    response = written(decision_for(Reason.ALLOWED, upstream=changes, details=details))
+    ok = response.ok_response
+    assert response.status.code == code_pb2.OK
+    assert headers_of(ok.headers) == {"x-user": "alice"}
+    assert list(ok.headers_to_remove) == ["x_user"]
+    assert headers_of(ok.response_headers_to_add) == {"x-served-by": "a"}
+    assert [(p.key, p.value) for p in ok.query_parameters_to_set] == [("q", "1")]
+    assert list(ok.query_parameters_to_remove) == ["token"]
+    assert json_format.MessageToDict(response.dynamic_metadata)["n"] == [1.0]
+
+
+def test_our_own_metadata_is_never_the_policys():
+    """Whatever it says."""
+    details = ReplyDetails(metadata={"effect": "allow", "decision_id": "mine"})
+    response = written(decision_for(Reason.DENIED_BY_POLICY, details=details))
+    metadata = json_format.MessageToDict(response.dynamic_metadata)
+    assert (metadata["effect"], metadata["decision_id"]) == ("deny", ID)

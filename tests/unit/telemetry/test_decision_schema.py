@@ -87,7 +87,7 @@ def test_lines_of_every_reason_fit(validator, subject):
         {"decision_id": "x"},
         {"effect": "permit"},
         {"reason": "because"},
-        {"status": 418},
+        {"status": 600},
         {"policies": "a"},
         {"errors": [None]},
         {"route": 1},

@@ -138,3 +138,50 @@ def test_identities_need_their_provider(body, provider, is_ambiguous):
         assert "EAZ409" in problems(rule, sources, PROVIDERS)[0]
     else:
         parsed(rule, sources, PROVIDERS)
+
+
+DECIDED = """version: 1
+allow: [{{name: all, anyone: true}}]
+routes:
+  - {{name: a, path: /a, authentication: none, {keys}}}
+"""
+
+
+def decided(keys: str, more: str = ""):
+    text = (DECIDED.format(keys=keys) + more).encode()
+    source = SourceText("policy.yaml", text)
+    return parse_policy_set([source], read_file=lambda _: b"", rego=rego(MODULE)).policy_set
+
+
+def found_in(keys: str, more: str = "") -> list[str]:
+    with pytest.raises(PolicyError) as caught:
+        decided(keys, more)
+    return [d.code for d in caught.value.diagnostics]
+
+
+def test_a_decision_stands_alone():
+    """It is the route's one allow rule, whatever is allowed around it, and owns the headers that it lists."""
+    policy_set = decided("decision: {rego: data.shop.reports.allow, headers: [X-Tenant]}")
+    (route,) = policy_set.routes
+    assert route.decision is not None
+    assert [rule.id for rule in route.allow] == ["a.decision"]
+    assert route.allow[0].conditions == (When(route.decision),)
+    assert policy_set.owned_headers == route.decision.headers == ("x-tenant",)
+
+
+@pytest.mark.parametrize(
+    ("keys", "codes"),
+    [
+        ("decision: {rego: data.shop.reports.allow}, allow: [{anyone: true}]", ["EAZ207"]),
+        ("decision: {rego: data.shop.reports.nope}", ["EAZ860"]),
+        ("decision: {headers: [x-a]}", ["EAZ202"]),
+        ("decision: {rego: data.shop.reports.allow, headers: [host]}", ["EAZ701"]),
+        ("decision: {rego: data.shop.reports.allow, headers: [x-a, X-A]}", ["EAZ303"]),
+        ("decision: {rego: data.shop.reports.allow, headers: [x-a]}, upstream_headers: {set: {x-a: b}}", ["EAZ303"]),
+        ("decision: {rego: data.shop.reports.allow}, public: true", ["EAZ507", "EAZ507"]),
+        ("decision: data.shop.reports.allow", ["EAZ203"]),
+    ],
+)
+def test_decisions_that_say_too_much_or_nothing(keys, codes):
+    """Each at its place."""
+    assert found_in(keys) == codes
