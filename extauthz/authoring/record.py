@@ -21,9 +21,8 @@ from extauthz.model.policy import PolicySet
 RECORD_VERSION: Final = 1
 """Raised when a member is removed or changes its meaning; new members may come without."""
 
-REFUSALS: Final[Mapping[Reason, type[DecidedError]]] = {
-    each.reason: each for each in (*AuthnError.__subclasses__(), CredentialsAmbiguousError)
-}
+_FAILURES: Final[tuple[type[DecidedError], ...]] = (*AuthnError.__subclasses__(), CredentialsAmbiguousError)
+REFUSALS: Final = {each.reason: each for each in _FAILURES}
 """Why a credential is refused."""
 
 _MISSING: Final = object()

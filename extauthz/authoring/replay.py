@@ -90,15 +90,14 @@ class Replay:
         """Decide a record again."""
         self.records += 1
         was = _of_the_set(record.decision)
+        now: RecordedDecision | None
         try:
             now = self.decide(record)
         except UnseenCredentialError:
-            change, now = Change.UNKNOWN, None
-        else:
-            changed = _change(was, now)
-            if changed is None:
-                return
-            change = changed
+            now = None
+        change = Change.UNKNOWN if now is None else _change(was, now)
+        if change is None:
+            return
         group = self._groups.setdefault((was, now), Group(change, was, now, record, line))
         group.count += 1
         group.redacted.update(place for place in record.redacted if place not in self._credentials)

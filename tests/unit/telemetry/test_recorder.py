@@ -8,7 +8,7 @@ import pytest
 from envoy.service.auth.v3 import external_auth_pb2
 
 from extauthz.authn.authenticator import KeySets, VerifiedTokens
-from extauthz.authoring.record import KeyHolder, RefusedCredential, UnseenCredential, Vouched, read_record
+from extauthz.authoring.record import KeyHolder, RefusedCredential, UnseenCredential, Vouched, read_record, record_line
 from extauthz.authoring.record_schema import record_schema
 from extauthz.authoring.replay import Replay
 from extauthz.authorizer import build_snapshot
@@ -211,7 +211,7 @@ def test_what_the_set_did_not_decide_is_not_recorded(snapshot):
 
 def test_a_request_that_cannot_be_recorded_does_not_end_the_recording(snapshot, monkeypatch):
     """It is counted and told."""
-    real = recorder_module.record_line
+    real = record_line
     monkeypatch.setattr(
         recorder_module, "record_line", lambda record: 1 / 0 if record.request.method == "PUT" else real(record)
     )

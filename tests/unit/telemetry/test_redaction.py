@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from extauthz.model.access import Claims
 from extauthz.telemetry.redaction import REDACTED, Redaction, is_secret_name
 
 JWT = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
@@ -72,7 +73,7 @@ def test_targets(target, kept):
 
 def test_claims_lose_tokens_alone():
     """`auth_time` and `session_state` are no secrets; a token within a token is one."""
-    claims = {
+    claims: Claims = {
         "sub": "alice",
         "auth_time": 7,
         "session_state": "s",
