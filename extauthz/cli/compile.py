@@ -6,12 +6,18 @@ import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from extauthz.cli.render import OutputFormat, console, print_diagnostics, visible
 from extauthz.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from extauthz.lowering.address import Address
+    from extauthz.lowering.plan import Plan
+    from extauthz.lowering.wasm.compiler import WasmPlan
+    from extauthz.model.policy import PolicySet
 
 _AUTHORIZER = "127.0.0.1:9000"  # where `extauthz serve` listens unless told otherwise
 
@@ -21,6 +27,8 @@ class Target(StrEnum):
 
     ENVOY = "envoy"
     """Envoy's own filters, with the authorizer behind them for what they cannot decide."""
+    WASM = "wasm"
+    """A WebAssembly module that Envoy runs, with the authorizer behind it for what it cannot decide."""
 
 
 class Residual(StrEnum):
@@ -52,32 +60,51 @@ def compile_(
         OutputFormat, typer.Option("--format", help="How to print the report.")
     ] = OutputFormat.TEXT,
 ) -> None:
-    """Compile a policy set to Envoy's own filters, and say which rules they enforce and which the authorizer does.
+    """Compile a policy set for Envoy, and say which rules Envoy enforces by itself and which the authorizer does.
 
     Writes http_filters.json (an array, to go before the router, and after a cors filter), hcm.json (further fields of
-    the HttpConnectionManager), clusters.json (an array, to add) and report.json.
+    the HttpConnectionManager), clusters.json (an array, to add) and report.json; with --to wasm also policy.wasm, the
+    module that http_filters.json holds.
     """
     from extauthz.lowering.address import parse_address
-    from extauthz.lowering.compile import REPORT_FILE, compile_native
-    from extauthz.lowering.planner import make_plan
-    from extauthz.lowering.report import refuse_residual, render_report
+    from extauthz.lowering.document import render
+    from extauthz.lowering.report import refuse_residual, render_report, report_document
     from extauthz.sources.policy_files import load
 
-    assert to is Target.ENVOY  # noqa: S101 - there is no other
     authorizer = parse_address(authz)
     _check_folder(output, force=force)
     parsed = load([str(path) for path in paths], values_file=None if values is None else str(values)).parsed
     print_diagnostics(parsed.warnings, console(stderr=True))
-    plan = make_plan(parsed.policy_set)
+    has_authorizer = residual is Residual.ALLOW
+    plan = _plan(parsed.policy_set, to, has_authorizer=has_authorizer)
     if residual is Residual.FORBID:
         refuse_residual(plan)
-    has_authorizer = residual is Residual.ALLOW
-    files = compile_native(plan, authorizer=authorizer if has_authorizer else None)
+    files = _files(plan, authorizer if has_authorizer else None)
     _write(output, files)
     if report_format is OutputFormat.JSON:
-        typer.echo(files[REPORT_FILE], nl=False)
+        typer.echo(render(report_document(plan, has_authorizer=has_authorizer)), nl=False)
     else:
         typer.echo("\n".join(visible(line) for line in render_report(plan, has_authorizer=has_authorizer)))
+
+
+def _plan(policy_set: PolicySet, to: Target, *, has_authorizer: bool) -> Plan | WasmPlan:
+    from extauthz.lowering.planner import make_plan
+    from extauthz.lowering.wasm.compiler import compile_module
+
+    match to:
+        case Target.ENVOY:
+            return make_plan(policy_set)
+        case Target.WASM:
+            return compile_module(policy_set, has_authorizer=has_authorizer)
+
+
+def _files(plan: Plan | WasmPlan, authorizer: Address | None) -> Mapping[str, str | bytes]:
+    from extauthz.lowering.compile import compile_native, compile_wasm
+    from extauthz.lowering.plan import Plan
+
+    if isinstance(plan, Plan):
+        return compile_native(plan, authorizer=authorizer)
+    return compile_wasm(plan, authorizer=authorizer)
 
 
 def _check_folder(folder: Path, *, force: bool) -> None:
@@ -88,13 +115,13 @@ def _check_folder(folder: Path, *, force: bool) -> None:
         raise ConfigurationError(f"--output {folder}: is not empty; --force writes into it")
 
 
-def _write(folder: Path, files: Mapping[str, str]) -> None:
+def _write(folder: Path, files: Mapping[str, str | bytes]) -> None:
     """Each file appears whole or not at all: an Envoy may be reading the old one."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
+    for name, content in files.items():
         temporary = folder / f".{name}.{os.getpid()}"
         try:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
             temporary.replace(folder / name)
         finally:
             temporary.unlink(missing_ok=True)

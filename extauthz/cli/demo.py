@@ -41,7 +41,7 @@ def demo(
     *,
     hold: Annotated[bool, typer.Option("--hold", help="Keep everything up, with curl lines, until Ctrl-C.")] = False,
     mode: Annotated[
-        Mode, typer.Option(help="Who decides: the authorizer (check), or Envoy what it can (native, split).")
+        Mode, typer.Option(help="Who decides: the authorizer (check), or Envoy what it can (native, wasm, split).")
     ] = Mode.CHECK,
     against: Annotated[
         str | None, typer.Option(metavar="URL", help="Start nothing; send the requests to this proxy.")

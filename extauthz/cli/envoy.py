@@ -45,8 +45,8 @@ EnforcementMode = Annotated[
     Mode,
     typer.Option(
         "--mode",
-        help="Who decides: the authorizer every request (check), Envoy what it can exactly (native), or what it can "
-        "exactly allow (split).",
+        help="Who decides: the authorizer every request (check), Envoy what it can exactly (native, wasm), or what it "
+        "can exactly allow (split).",
     ),
 ]
 ServerCert = Annotated[

@@ -12,6 +12,8 @@ from extauthz.lowering.jwt_authn import key_set_clusters
 from extauthz.lowering.native import NATIVE_LOG_FIELDS, Delegated, native_filters, native_local_replies
 from extauthz.lowering.plan import Plan
 from extauthz.lowering.report import report_document
+from extauthz.lowering.wasm.compiler import WasmPlan
+from extauthz.lowering.wasm.filters import WASM_LOG_FIELDS, wasm_filters
 
 HTTP_FILTERS_FILE = "http_filters.json"
 """An array, to go before the router."""
@@ -20,6 +22,8 @@ HCM_FILE = "hcm.json"
 CLUSTERS_FILE = "clusters.json"
 """An array: the authorizer, key sets."""
 REPORT_FILE = "report.json"
+MODULE_FILE = "policy.wasm"
+"""The module that is in the filters, too: for whoever delivers it otherwise."""
 
 
 def compile_native(plan: Plan, *, authorizer: Address | None) -> Mapping[str, str]:
@@ -32,4 +36,17 @@ def compile_native(plan: Plan, *, authorizer: Address | None) -> Mapping[str, st
         HCM_FILE: render(fields),
         HTTP_FILTERS_FILE: render(native_filters(plan, delegated=delegated)),
         REPORT_FILE: render(report_document(plan, has_authorizer=authorizer is not None)),
+    }
+
+
+def compile_wasm(plan: WasmPlan, *, authorizer: Address | None) -> Mapping[str, str | bytes]:
+    """The files by name; without an authorizer the plan is one that was made for that."""
+    has_authorizer = authorizer is not None
+    authorizers = [] if authorizer is None else [authorizer_cluster(authorizer)]
+    return {
+        CLUSTERS_FILE: render([*authorizers, *key_set_clusters(plan.providers)]),
+        HCM_FILE: render(connection_manager_fields(log_fields=WASM_LOG_FIELDS)),
+        HTTP_FILTERS_FILE: render(wasm_filters(plan, has_authorizer=has_authorizer)),
+        MODULE_FILE: plan.module,
+        REPORT_FILE: render(report_document(plan, has_authorizer=has_authorizer)),
     }

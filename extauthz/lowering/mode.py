@@ -15,5 +15,7 @@ class Mode(StrEnum):
     """The authorizer, every request (ext_authz)."""
     NATIVE = "native"
     """Envoy's own filters allow and deny what they can exactly; the authorizer decides the rest."""
+    WASM = "wasm"
+    """A WebAssembly module in Envoy allows and denies what it can exactly; the authorizer decides the rest."""
     SPLIT = "split"
     """Envoy's own filters allow what they can exactly; the authorizer decides the rest, and so every denial."""

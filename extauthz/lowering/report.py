@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from extauthz.errors import LoweringError
 from extauthz.lowering.document import JsonObject
 from extauthz.lowering.plan import Item, Plan, Verdict
+from extauthz.lowering.wasm.compiler import WasmPlan
 from extauthz.model.policy import RemoteKeys
 from extauthz.model.source import Diagnostic, Span
 
@@ -29,6 +30,15 @@ REQUESTS_LEFT = (
 )
 """What Envoy does not decide whatever the set says: the authorizer does, or, without one, they are denied."""
 
+REQUESTS_LEFT_BY_MODULE = (
+    "a credential in another form than `Bearer` and one token of at most 16 KiB, or more than one credential",
+    "a token that does not verify, whose mapped claims are of another type, or that the route does not take",
+    "a claim that a condition reads and that is an object, or a list that holds objects or lists",
+    "a client's address, where a rule asks for it, that is not IPv4, or that of a trusted proxy",
+    "an upstream header that would hold a number",
+)
+"""The same of a module, which reads paths, hosts and headers as the authorizer does."""
+
 DIFFERENCES = (
     # Only the issuer could sign such a token.
     "Envoy reads a token's JSON laxly: it takes trailing commas, single quotes, unquoted names, controls in texts",
@@ -42,7 +52,7 @@ _REMOTE_KEYS = (
 )
 
 
-def differences(plan: Plan) -> tuple[str, ...]:
+def differences(plan: Plan | WasmPlan) -> tuple[str, ...]:
     """The differences that this set can come to."""
     if not plan.providers:
         return ()
@@ -50,26 +60,25 @@ def differences(plan: Plan) -> tuple[str, ...]:
     return (*DIFFERENCES, *(_REMOTE_KEYS.format(name=name) for name in remote))
 
 
-def report_document(plan: Plan, *, has_authorizer: bool) -> JsonObject:
+def report_document(plan: Plan | WasmPlan, *, has_authorizer: bool) -> JsonObject:
     """The report as JSON."""
     return {
         "version": REPORT_VERSION,
         "policy_set": plan.policy_set.name,
         "revision": plan.policy_set.revision,
         "items": [_item(item) for item in plan.items],
-        "native_policies": sorted(plan.native_policies),
-        "denial_policies": sorted(plan.denial_policies),
-        "requests_left": {"to": "authorizer" if has_authorizer else "denied", "which": list(REQUESTS_LEFT)},
+        **_made(plan),
+        "requests_left": {"to": "authorizer" if has_authorizer else "denied", "which": list(_requests_left(plan))},
         "differences": list(differences(plan)),
     }
 
 
-def render_report(plan: Plan, *, has_authorizer: bool) -> Sequence[str]:
+def render_report(plan: Plan | WasmPlan, *, has_authorizer: bool) -> Sequence[str]:
     """The report for people, line by line."""
     return list(_lines(plan, has_authorizer=has_authorizer))
 
 
-def refuse_residual(plan: Plan) -> None:
+def refuse_residual(plan: Plan | WasmPlan) -> None:
     """Check that nothing of the set is left to the authorizer.
 
     Raises:
@@ -83,6 +92,17 @@ def refuse_residual(plan: Plan) -> None:
         )
 
 
+def _made(plan: Plan | WasmPlan) -> JsonObject:
+    """What has been made of the set."""
+    if isinstance(plan, WasmPlan):
+        return {"module_bytes": len(plan.module)}
+    return {"native_policies": sorted(plan.native_policies), "denial_policies": sorted(plan.denial_policies)}
+
+
+def _requests_left(plan: Plan | WasmPlan) -> Sequence[str]:
+    return REQUESTS_LEFT_BY_MODULE if isinstance(plan, WasmPlan) else REQUESTS_LEFT
+
+
 def _item(item: Item) -> JsonObject:
     return {
         "kind": item.kind,
@@ -93,18 +113,24 @@ def _item(item: Item) -> JsonObject:
     }
 
 
-def _lines(plan: Plan, *, has_authorizer: bool) -> Iterator[str]:
-    native = [item for item in plan.items if item.verdict is Verdict.NATIVE]
-    yield f"{plan.policy_set.name}, revision {plan.policy_set.revision}: {len(plan.native_policies)} native policies"
+def _lines(plan: Plan | WasmPlan, *, has_authorizer: bool) -> Iterator[str]:
+    is_module = isinstance(plan, WasmPlan)
+    made = (
+        f"a module of {len(plan.module)} bytes"
+        if isinstance(plan, WasmPlan)
+        else f"{len(plan.native_policies)} native policies"
+    )
+    yield f"{plan.policy_set.name}, revision {plan.policy_set.revision}: {made}"
     yield ""
-    yield f"native: {len(native)}"
-    yield from (f"  {item.kind} {item.id}" for item in native)
+    enforced = [item for item in plan.items if item.verdict is not Verdict.RESIDUAL]
+    yield f"{Verdict.WASM if is_module else Verdict.NATIVE}: {len(enforced)}"
+    yield from (f"  {item.kind} {item.id}" for item in enforced)
     yield f"residual, the authorizer decides: {len(plan.residual)}"
     for item in plan.residual:
         yield f"  {item.kind} {item.id}"
         yield from (f"      {reason}" for reason in item.reasons)
     yield "requests that go to the authorizer besides:" if has_authorizer else "requests that are denied unread:"
-    yield from (f"  {text}" for text in REQUESTS_LEFT)
+    yield from (f"  {text}" for text in _requests_left(plan))
     found = differences(plan)
     if found:
         yield "where Envoy itself differs:"

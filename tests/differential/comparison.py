@@ -76,8 +76,7 @@ def wasm_differs(asked: Answer, wasm: Answer) -> str | None:
     """In what the answer of an Envoy that runs a module differs, as `differs`; the module's reason is compared, too."""
     if wasm.wasm is not None and asked.told is not None:
         effect, reason, *_ = wasm.wasm.split(" ")
-        # Of several rules that deny, the module names the first.
-        if effect != asked.told.effect or (reason != asked.told.reason and _kind(reason) != _kind(asked.told.reason)):
+        if effect != asked.told.effect or not same_reason(reason, asked.told.reason):
             return f"reason {asked.told.reason}, in the module {wasm.wasm}"
     return differs(asked, wasm)
 
@@ -85,8 +84,9 @@ def wasm_differs(asked: Answer, wasm: Answer) -> str | None:
 _BY_A_RULE = frozenset({"denied_by_policy", "requirement_failed", "evaluation_error"})
 
 
-def _kind(reason: str) -> str:
-    return "by a rule" if reason in _BY_A_RULE else reason
+def same_reason(module: str, authorizer: str) -> bool:
+    """Whether a module denies for the authorizer's reason; of several rules that deny, it names the first."""
+    return module == authorizer or {module, authorizer} <= _BY_A_RULE
 
 
 def _upstream(answer: Answer) -> object:

@@ -23,8 +23,8 @@ def policy(tmp_path):
     return path
 
 
-def compile_to(output, policy, *more):
-    return run(["compile", str(policy), "--to", "envoy", "-o", str(output), *more])
+def compile_to(output, policy, *more, to="envoy"):
+    return run(["compile", str(policy), "--to", to, "-o", str(output), *more])
 
 
 def test_four_files_are_written_and_the_report_is_printed(tmp_path, policy, capsys):
@@ -85,13 +85,41 @@ def test_a_policy_that_is_wrong_writes_nothing(tmp_path, policy, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_bytes_do_not_depend_on_the_process(tmp_path):
+def test_a_module_is_written_beside_the_others(tmp_path, policy, capsys):
+    """`--to wasm`."""
+    output = tmp_path / "out"
+    assert compile_to(output, policy, to="wasm") == 0
+    assert sorted(p.name for p in output.iterdir()) == [
+        "clusters.json",
+        "hcm.json",
+        "http_filters.json",
+        "policy.wasm",
+        "report.json",
+    ]
+    assert (output / "policy.wasm").read_bytes().startswith(b"\0asm\1\0\0\0")
+    assert "wasm: 2\n  allow a.public" in capsys.readouterr().out
+
+
+def test_what_a_module_cannot_decide_can_be_forbidden(tmp_path, policy, capsys):
+    """As of Envoy's own filters; without anything left, no authorizer is asked."""
+    output = tmp_path / "out"
+    policy.write_text(POLICY.replace("public: true", 'authentication: none, allow: [{when: "body.a == 1"}]'))
+    assert compile_to(output, policy, "--residual", "forbid", to="wasm") == EXIT_WRONG_INPUT
+    assert "EAZ1001 allow a.allow.0: it reads body" in capsys.readouterr().err
+    assert not output.exists()
+    policy.write_text(POLICY)
+    assert compile_to(output, policy, "--residual", "forbid", to="wasm") == 0
+    assert "ext_authz" not in (output / "http_filters.json").read_text()
+
+
+@pytest.mark.parametrize("to", ["envoy", "wasm"])
+def test_the_bytes_do_not_depend_on_the_process(tmp_path, to):
     """Python hashes texts differently in each."""
     policies = str(Path(__file__).parents[3] / "policies" / "public-site")
     outputs = []
     for seed in ("1", "2"):
         output = tmp_path / seed
-        command = [sys.executable, "-m", "extauthz", "compile", policies, "--to", "envoy", "-o", str(output)]
+        command = [sys.executable, "-m", "extauthz", "compile", policies, "--to", to, "-o", str(output)]
         subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True)
         outputs.append({p.name: p.read_bytes() for p in output.iterdir()})
     assert outputs[0] == outputs[1]

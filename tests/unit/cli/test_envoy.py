@@ -45,7 +45,7 @@ def test_a_snippet_needs_no_upstream(capsys):
 def test_a_mode_chooses_who_decides(capsys):
     """The filters differ, the flags do not."""
     names = {}
-    for mode in ("check", "native", "split"):
+    for mode in ("check", "native", "wasm", "split"):
         assert run(["envoy", "config", *SHOP, "--mode", mode, "--upstream", "upstream:8080"]) == 0
         listener = json.loads(capsys.readouterr().out)["static_resources"]["listeners"][0]
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
@@ -108,7 +108,7 @@ def test_clients_may_be_served_over_tls(capsys):
             ["config", *SHOP, "--snippet", "--authz-tls-ca", "ca.pem", "--authz", "unix:/run/x.sock"],
             "the authorizer speaks TLS at host:port only",
         ),
-        (["config", *SHOP, "--mode", "wasm"], "'wasm' is not one of 'check'"),
+        (["config", *SHOP, "--mode", "lua"], "'lua' is not one of 'check'"),
         (["config", "absent.yaml", "--snippet"], "absent.yaml"),
         (["run"], "give either PATHs or --config FILE"),
         (["run", *SHOP, "-c", "envoy.json"], "give either PATHs or --config FILE"),

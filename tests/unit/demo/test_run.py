@@ -40,7 +40,7 @@ def test_every_request_comes_out_as_the_table_says(tmp_path):
     assert [(o.request.method, o.request.path, o.actual) for o in outcomes if o.differences] == []
 
 
-@pytest.mark.parametrize("mode", [Mode.NATIVE, Mode.SPLIT])
+@pytest.mark.parametrize("mode", [Mode.NATIVE, Mode.WASM, Mode.SPLIT])
 def test_envoy_deciding_by_itself_changes_no_answer(tmp_path, mode):
     """The same table: statuses, and who the upstream is told that the caller is."""
 

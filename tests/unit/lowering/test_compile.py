@@ -1,8 +1,10 @@
+import base64
 import json
 
 from extauthz.lowering.address import TcpAddress
-from extauthz.lowering.compile import compile_native
+from extauthz.lowering.compile import compile_native, compile_wasm
 from extauthz.lowering.planner import make_plan
+from extauthz.lowering.wasm.compiler import compile_module
 from tests.policies import policy_set
 
 TEXT = """\
@@ -51,3 +53,21 @@ def test_the_access_log_names_the_native_policy():
 def test_the_same_set_gives_the_same_bytes():
     """Whatever the order in which Python hashes."""
     assert compiled() == compiled()
+
+
+def test_a_module_is_written_and_is_in_its_filter():
+    """The files work as they are; whoever delivers the module otherwise has it, too."""
+    plan = compile_module(policy_set(TEXT))
+    files = compile_wasm(plan, authorizer=TcpAddress("127.0.0.1", 9000))
+    assert sorted(files) == ["clusters.json", "hcm.json", "http_filters.json", "policy.wasm", "report.json"]
+    assert files["policy.wasm"] == plan.module
+    assert base64.b64encode(plan.module).decode() in str(files["http_filters.json"])
+    assert [c["name"] for c in json.loads(files["clusters.json"])] == ["extauthz", "jwks_corp"]
+    assert "wasm_decision" in str(files["hcm.json"])
+
+
+def test_a_module_alone_has_no_authorizer():
+    """Neither a cluster nor a filter that asks it."""
+    files = compile_wasm(compile_module(policy_set(TEXT), has_authorizer=False), authorizer=None)
+    assert [c["name"] for c in json.loads(files["clusters.json"])] == ["jwks_corp"]
+    assert "ext_authz" not in str(files["http_filters.json"])

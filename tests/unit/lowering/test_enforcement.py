@@ -48,3 +48,12 @@ def test_a_set_without_native_policies_fetches_no_keys():
     """Envoy would have no use for them."""
     text = TEXT.replace("authenticated: true", 'when: "body.a == 1"')
     assert enforcement_of(policy_set(text), Mode.NATIVE).clusters == []
+
+
+def test_mode_wasm_runs_a_module():
+    """Which allows and denies, with the authorizer behind it."""
+    assert names(Mode.WASM)[-2:] == ["extauthz.wasm", EXT_AUTHZ]
+    enforcement = enforcement_of(policy_set(TEXT), Mode.WASM)
+    assert enforcement.local_replies is None
+    assert [c["name"] for c in enforcement.clusters] == ["jwks_corp"]
+    assert "wasm_decision" in enforcement.log_fields

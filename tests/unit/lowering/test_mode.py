@@ -6,7 +6,7 @@ from extauthz.lowering.mode import Mode
 
 def test_the_modes_are_words_of_the_command_line():
     """As they are typed."""
-    assert [str(mode) for mode in Mode] == ["check", "native", "split"]
+    assert [str(mode) for mode in Mode] == ["check", "native", "wasm", "split"]
 
 
 def test_naming_a_mode_loads_nothing_else():

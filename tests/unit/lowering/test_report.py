@@ -2,7 +2,14 @@ import pytest
 
 from extauthz.errors import LoweringError
 from extauthz.lowering.planner import make_plan
-from extauthz.lowering.report import differences, refuse_residual, render_report, report_document
+from extauthz.lowering.report import (
+    REQUESTS_LEFT_BY_MODULE,
+    differences,
+    refuse_residual,
+    render_report,
+    report_document,
+)
+from extauthz.lowering.wasm.compiler import compile_module
 from tests.policies import policy_set
 
 TEXT = """\
@@ -67,3 +74,18 @@ def test_only_differences_that_the_set_can_come_to_are_listed():
     """Fetched keys are Envoy's own; without providers there are no tokens."""
     assert any("keys of corp" in text for text in differences(plan()))
     assert differences(plan("version: 1\nroutes:\n  - {name: a, path: /a, public: true}\n")) == ()
+
+
+def test_a_modules_report_names_it():
+    """Its own verdict, its own list of requests that are left."""
+    plan = compile_module(policy_set(TEXT))
+    document = report_document(plan, has_authorizer=True)
+    assert document["module_bytes"] == len(plan.module)
+    assert {item["verdict"] for item in document["items"]} == {"wasm", "residual"}
+    assert len(document["requests_left"]["which"]) == len(REQUESTS_LEFT_BY_MODULE)
+    text = "\n".join(render_report(plan, has_authorizer=True))
+    assert f"a module of {len(plan.module)} bytes" in text
+    assert "wasm: " in text
+    assert "  allow a.allow.x\n      it reads body" in text
+    with pytest.raises(LoweringError):
+        refuse_residual(plan)
