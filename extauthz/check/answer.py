@@ -18,6 +18,7 @@ from extauthz.model.access import AccessRequest, Deadline
 from extauthz.model.decision import Decision, Effect, Reason
 from extauthz.model.engine import EngineAnswer
 from extauthz.model.policy import ResponseSettings
+from extauthz.pdp.cross_origin import reader_of
 
 _COUNTER_LENGTH = 10
 # One prefix a process, so that ids of replicas and restarts do not meet.
@@ -57,6 +58,10 @@ class Answerer:
         self.snapshot = snapshot
         self._revision = snapshot.revision if snapshot else ""
         responses = snapshot.policy_set.responses if snapshot else ResponseSettings()
+        routes = snapshot.policy_set.routes if snapshot else ()
+        self._origins: dict[str | None, tuple[str, ...]] = {
+            route.name: route.cors_origins for route in routes if route.cors_origins
+        }
         self._writer = ReplyWriter(responses, self._revision, unavailable_as_error=unavailable_as_error)
 
     def answer(self, message: bytes, now: float, deadline: Deadline | None = None) -> Answer | Need:
@@ -110,8 +115,16 @@ class Answerer:
     def _reply(self, decision: Decision, request: AccessRequest | None) -> Answer:
         decision_id = new_decision_id()
         speaks_grpc = decision.effect is Effect.DENY and request is not None and _speaks_grpc(request)
-        reply = self._writer.write(decision, decision_id, grpc_caller=speaks_grpc)
+        readable_by = self._readable_by(decision, request)
+        reply = self._writer.write(decision, decision_id, grpc_caller=speaks_grpc, readable_by=readable_by)
         return Answer(reply, decision, request, decision_id, None, self._revision)
+
+    def _readable_by(self, decision: Decision, request: AccessRequest | None) -> str | None:
+        """Whose scripts may read a denial: those of the origin that asks, if the route lists it."""
+        origins = self._origins.get(decision.route)
+        if origins is None or request is None or decision.effect is Effect.ALLOW:
+            return None
+        return reader_of(origins, request.header_values("origin"))
 
 
 def _speaks_grpc(request: AccessRequest) -> bool:

@@ -27,6 +27,7 @@ from google.rpc import code_pb2
 from extauthz.model.access import JsonValue
 from extauthz.model.decision import Decision, Effect, PolicyId, Reason, ReplyDetails
 from extauthz.model.policy import ResponseFormat, ResponseSettings
+from extauthz.pdp.cross_origin import readable_headers
 
 DECISION_ID_LENGTH = 20
 
@@ -115,14 +116,32 @@ class ReplyWriter:
         self._unavailable_as_error = unavailable_as_error
         self._cut_reply = lru_cache(maxsize=4096)(self._serialise_shape)
 
-    def write(self, decision: Decision, decision_id: str, *, grpc_caller: bool = False) -> bytes:
+    def write(
+        self, decision: Decision, decision_id: str, *, grpc_caller: bool = False, readable_by: str | None = None
+    ) -> bytes:
         """The reply for one decision.
 
         Args:
             decision: what was decided.
             decision_id: exactly `DECISION_ID_LENGTH` ASCII characters: the reply is cut where such an id stands.
             grpc_caller: the client speaks gRPC; Envoy turns the body into grpc-message, so it is the short title.
+            readable_by: the web origin, or `*`, whose scripts may read a denial; one that the policy lists.
         """
+        reply = self._write(decision, decision_id, grpc_caller=grpc_caller)
+        if readable_by is None or not self._is_denial(decision):
+            return reply
+        return reply + _serialise_readable_by(readable_by)
+
+    def _is_denial(self, decision: Decision) -> bool:
+        """Whether a denied_response is written: adding to it would make an error_response one."""
+        answering = self._answering(decision.reason)
+        return answering is not _ALLOWED and answering is not _NOT_LOADED
+
+    def _answering(self, reason: Reason) -> Answering:
+        answering = ANSWERS[reason]
+        return _NOT_LOADED if self._unavailable_as_error and answering is _COULD_NOT_DECIDE else answering
+
+    def _write(self, decision: Decision, decision_id: str, *, grpc_caller: bool) -> bytes:
         if decision.details is not None:
             return self._write_details(decision, decision.details, decision_id, grpc_caller=grpc_caller)
         pieces = self._cut_reply(
@@ -172,9 +191,7 @@ class ReplyWriter:
         removed: tuple[str, ...],
         grpc_caller: bool,  # noqa: FBT001 - lru_cache keys by position
     ) -> list[bytes]:
-        answering = ANSWERS[reason]
-        if self._unavailable_as_error and answering is _COULD_NOT_DECIDE:
-            answering = _NOT_LOADED
+        answering = self._answering(reason)
         response = build_response(answering, self._body(answering, grpc_caller=grpc_caller), challenge, removed)
         json_format.ParseDict(self._metadata(reason, route, policies), response.dynamic_metadata)
         return bytes(response.SerializeToString()).split(_PLACEHOLDER.encode())
@@ -244,4 +261,15 @@ def _serialise_upstream_header(name: str, value: str) -> bytes:
     option = fragment.ok_response.headers.add()
     option.header.key = name
     option.header.value = value
+    return bytes(fragment.SerializeToString())
+
+
+@lru_cache(maxsize=4096)
+def _serialise_readable_by(origin: str) -> bytes:
+    """A fragment that, appended to a denial, lets scripts of that origin read it."""
+    fragment = external_auth_pb2.CheckResponse()
+    for name, value in readable_headers(origin).items():
+        option = fragment.denied_response.headers.add()
+        option.header.key = name
+        option.header.value = value
     return bytes(fragment.SerializeToString())

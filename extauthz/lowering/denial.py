@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from extauthz.authn.challenge import challenge_for
 from extauthz.lowering.document import JsonObject
-from extauthz.lowering.matchers import RBAC, full_match
+from extauthz.lowering.matchers import RBAC, escaped, full_match
 from extauthz.lowering.plan import ALLOW_PREFIX
+from extauthz.lowering.routing import ROUTE_KEY, ids_of_listing, listed_origins
 from extauthz.model.decision import Reason
-from extauthz.model.policy import PolicySet, ResponseFormat, ResponseSettings
+from extauthz.model.policy import ANY_ORIGIN, PolicySet, ResponseFormat, ResponseSettings
+from extauthz.pdp.cross_origin import readable_headers
 
 DENIAL_PREFIX = "extauthz_denial_"
 """Of the classifying filter's metadata."""
@@ -83,34 +86,65 @@ def local_replies(policy_set: PolicySet, scopes: Iterable[tuple[str, ...]], deci
             ]
         }
     }
-    return {"mappers": list(_mappers(policy_set.responses, tuple(scopes), denied))}
+    readers = [_Reader(number, origins) for number, origins in enumerate(listed_origins(policy_set))]
+    return {"mappers": list(_mappers(policy_set.responses, tuple(scopes), denied, [*readers, None]))}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Requests whose denials the scripts of some web origins may read, as `check.answer` has it."""
+
+    number: int
+    """Of the list of origins."""
+    origins: tuple[str, ...]
+
+    @property
+    def filters(self) -> list[JsonObject]:
+        of_route = _metadata_is(ROUTE_KEY, full_match(ids_of_listing(self.number)))
+        if self.origins == ANY_ORIGIN:
+            return [of_route]
+        # Repeated headers are joined by commas, so no listed origin is equal to them.
+        listed = full_match("|".join(escaped(origin) for origin in self.origins))
+        return [of_route, {"header_filter": {"header": {"name": "origin", "string_match": listed}}}]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return readable_headers("*" if self.origins == ANY_ORIGIN else "%REQ(ORIGIN)%")
 
 
 def _mappers(
-    responses: ResponseSettings, scopes: Sequence[tuple[str, ...]], denied: JsonObject
+    responses: ResponseSettings,
+    scopes: Sequence[tuple[str, ...]],
+    denied: JsonObject,
+    readers: Sequence[_Reader | None],
 ) -> Iterator[JsonObject]:
-    for number, chosen in enumerate(scopes):
-        yield from _mapper(responses, DenialClass.INSUFFICIENT_SCOPE, _names_of_scopes(number), denied, chosen)
-    for denial in DenialClass:
-        if denial is not DenialClass.INSUFFICIENT_SCOPE:
-            yield from _mapper(responses, denial, _names_of(denial), denied)
+    """The first mapper that fits is taken, so those for certain readers come first."""
+    for reader in readers:
+        of_reader = [denied] if reader is None else [denied, *reader.filters]
+        more = {} if reader is None else reader.headers
+        for number, chosen in enumerate(scopes):
+            of_class = [*of_reader, _metadata_is(DENIAL_KEY, _names_of_scopes(number))]
+            yield from _mapper(responses, DenialClass.INSUFFICIENT_SCOPE, of_class, more, chosen)
+        for denial in DenialClass:
+            if denial is not DenialClass.INSUFFICIENT_SCOPE:
+                of_class = [*of_reader, _metadata_is(DENIAL_KEY, _names_of(denial))]
+                yield from _mapper(responses, denial, of_class, more)
 
 
 def _mapper(
     responses: ResponseSettings,
     denial: DenialClass,
-    names: JsonObject,
-    denied: JsonObject,
+    of_class: Sequence[JsonObject],
+    more_headers: Mapping[str, str],
     scopes: Sequence[str] = (),
 ) -> Iterator[JsonObject]:
     """For gRPC the body becomes `grpc-message`, so it is the short title; the first mapper that fits is taken."""
     status, title, reason = _STATUS[denial]
     challenge = challenge_for(responses, reason, scopes)
-    headers: dict[str, str] = {"cache-control": "no-store"}
+    headers: dict[str, str] = {"cache-control": "no-store", **more_headers}
     if challenge is not None:
         headers["www-authenticate"] = challenge.replace("%", "%%")
     mapper: JsonObject = {"status_code": status, "headers_to_add": [_header(n, v) for n, v in headers.items()]}
-    of_class = [denied, _metadata_is(DENIAL_KEY, names)]
     yield {
         **mapper,
         "filter": {"and_filter": {"filters": [*of_class, _IS_GRPC]}},

@@ -6,7 +6,7 @@ all catches what is not plain: such a request is read by the authorizer alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from extauthz.lowering import matchers
@@ -25,6 +25,7 @@ from extauthz.pdp.routes import NOT_IMPLIED_METHODS, Owner
 
 ROUTE_PREFIX = "extauthz_route_"
 """Of the classifying filter's metadata."""
+ROUTE_KEY = f"{ROUTE_PREFIX}shadow_effective_policy_id"
 NOT_PLAIN = "0_not_plain"
 
 
@@ -67,13 +68,12 @@ class OwnedPath:
 
 def classified(ids: Iterable[str]) -> Formula:
     """Whether the classifying filter has found one of these."""
-    key = f"{ROUTE_PREFIX}shadow_effective_policy_id"
-    return one_holds(*(metadata_text(RBAC, key, exactly(i)) for i in ids))
+    return one_holds(*(metadata_text(RBAC, ROUTE_KEY, exactly(i)) for i in ids))
 
 
 def is_classified() -> Formula:
     """Whether the classifying filter has found an owner, or that the request is not plain."""
-    return metadata(RBAC, (f"{ROUTE_PREFIX}shadow_effective_policy_id",), {"present_match": True})
+    return metadata(RBAC, (ROUTE_KEY,), {"present_match": True})
 
 
 def owned_paths(policy_set: PolicySet) -> tuple[OwnedPath, ...]:
@@ -82,7 +82,20 @@ def owned_paths(policy_set: PolicySet) -> tuple[OwnedPath, ...]:
     for route in policy_set.routes:
         routes.setdefault((_host_key(route.host), _path_key(route.path)), []).append(route)
     digits = len(str(len(routes)))
-    return tuple(_owned(routes[key], f"1_{number:0{digits}}") for number, key in enumerate(sorted(routes), start=1))
+    groups = listed_origins(policy_set)
+    return tuple(
+        _owned(routes[key], f"1_{number:0{digits}}", groups) for number, key in enumerate(sorted(routes), start=1)
+    )
+
+
+def listed_origins(policy_set: PolicySet) -> tuple[tuple[str, ...], ...]:
+    """What routes list as web origins, each list once; its number is in the names of the routes that have it."""
+    return tuple(dict.fromkeys(route.cors_origins for route in policy_set.routes if route.cors_origins))
+
+
+def ids_of_listing(number: int) -> str:
+    """A regular expression of the ids of the routes that have the list of that number."""
+    return rf"1_[0-9]+a{number}_(?:.|\n)*"
 
 
 def route_policies(paths: Iterable[OwnedPath], trailing_slash: TrailingSlash) -> Mapping[str, Formula]:
@@ -117,7 +130,7 @@ def _path_key(path: PathPattern) -> tuple[tuple[int, str], ...]:
     )
 
 
-def _owned(routes: list[Route], prefix: str) -> OwnedPath:
+def _owned(routes: list[Route], prefix: str, listings: Sequence[tuple[str, ...]]) -> OwnedPath:
     owner: Owner[Route] = Owner()
     for route in routes:
         owner.add(route.methods, route)
@@ -128,7 +141,8 @@ def _owned(routes: list[Route], prefix: str) -> OwnedPath:
         methods = frozenset(method for method, server in serving.items() if server is route)
         others = frozenset(named - methods)
         is_any = route.methods is None
-        owned.append(OwnedRoute(route, f"{prefix}a_{route.name}", None if is_any else methods, others))
+        listing = listings.index(route.cors_origins) if route.cors_origins else ""
+        owned.append(OwnedRoute(route, f"{prefix}a{listing}_{route.name}", None if is_any else methods, others))
     return OwnedPath(tuple(owned), f"{prefix}b")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from extauthz.model.access import Facts, JsonValue
 from extauthz.model.decision import Effect, Judgment, Outcome, PolicyId
@@ -387,6 +387,9 @@ class UpstreamHeader:
     template: tuple[TemplatePart, ...] | None
 
 
+ANY_ORIGIN: Final = ("*",)
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A path with its methods and all the rules that apply there: its own, its groups' and the set's."""
@@ -408,7 +411,7 @@ class Route:
     upstream_headers: tuple[UpstreamHeader, ...]
     """Sorted by name: what this route sets or removes. The set's other owned headers are removed besides."""
     cors_origins: tuple[str, ...]
-    """Origins whose preflights pass; `*` alone is any origin."""
+    """Origins whose preflights pass, and whose scripts may read denials; `ANY_ORIGIN` is any."""
     span: Span
     decision: WholeDecision | None = None
     """What decides in the place of allow rules; the deny and require rules hold beside it."""

@@ -97,6 +97,8 @@ def _aspect(name: str, answer: Answer) -> Any:
             return upstream.path if upstream else None
         case "challenge":
             return answer.header("www-authenticate")
+        case "allow_origin":
+            return answer.header("access-control-allow-origin")
         case "content_type":
             return answer.header("content-type")
         case "grpc_status":
@@ -131,5 +133,8 @@ def _broken_laws(answer: Answer) -> Iterator[str]:
         leaks = [word for word in (told.reason, told.revision, *told.policies) if "_" in word and word in text]
         if leaks:
             yield f"the client is told {leaks}"
+        readable_by = answer.header("access-control-allow-origin")
+        if (readable_by not in {None, "*"}) is not (answer.header("vary") == "origin"):
+            yield f"a denial readable by {readable_by} that varies by {answer.header('vary')}"
         if answer.header("cache-control") != "no-store":
             yield "a denial that may be cached"

@@ -39,6 +39,7 @@ _EXPECTED: Mapping[str, type | tuple[type, ...]] = {
     "upstream": dict,
     "absent": list,
     "challenge": (str, type(None)),
+    "allow_origin": (str, type(None)),
     "content_type": (str, type(None)),
     "body": str,
     "grpc_status": int,
@@ -46,7 +47,8 @@ _EXPECTED: Mapping[str, type | tuple[type, ...]] = {
     "upstream_path": str,
 }
 """What can be said of an answer. `status` is the client's, `upstream` and `absent` are about the upstream's headers,
-`grpc_status` and `grpc_message` are a gRPC client's, `challenge` is WWW-Authenticate; `route`, `policies` and `reason`
+`grpc_status` and `grpc_message` are a gRPC client's, `challenge` is WWW-Authenticate, `allow_origin` is
+Access-Control-Allow-Origin; `route`, `policies` and `reason`
 are the decision's metadata."""
 
 

@@ -54,7 +54,7 @@ class Answers:
             (
                 *(0, status, text(f"deny {reason}"), text(f"extauthz_{reason}")),
                 *(text(before) if before else 0, text(after), text(title)),
-                *(text(_encoded(headers)), text(_encoded(typed))),
+                *(text(encoded(headers)), text(encoded(typed))),
             )
         )
 
@@ -72,7 +72,7 @@ def _body(response_format: ResponseFormat, status: int, title: str) -> tuple[str
             return None, "", ""
 
 
-def _encoded(headers: Mapping[str, str]) -> bytes:
+def encoded(headers: Mapping[str, str]) -> bytes:
     """As the host takes headers: how many, the lengths of all, then names and values, each with NUL behind it."""
     pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
     sizes = b"".join(len(octets).to_bytes(4, "little") for pair in pairs for octets in pair)

@@ -19,7 +19,7 @@ from extauthz.lowering.wasm.answers import Answers
 from extauthz.lowering.wasm.emitter import OPERAND, Code, Emitter, constant
 from extauthz.lowering.wasm.rules import RuleEmitter, ipv4_networks
 from extauthz.lowering.wasm.runtime.layout import ERROR, FALSE, LEFT, TRUE, Cell, Configured, Option
-from extauthz.lowering.wasm.tables import route_record, route_tables
+from extauthz.lowering.wasm.tables import readers_table, route_record, route_tables
 from extauthz.lowering.wasm.upstream_headers import AllowingAnswers, UpstreamEmitter, removals
 from extauthz.model.decision import Reason
 from extauthz.model.policy import (
@@ -118,6 +118,7 @@ class _Compiler:
             # Without an authorizer: how it would mostly answer.
             Configured.CALLER_UNKNOWN: 0 if self._has_authorizer else deny(Reason.TOKEN_MALFORMED),
             Configured.LEFT: 0 if self._has_authorizer else deny(Reason.NO_MATCHING_ALLOW),
+            Configured.READERS: readers_table(data, self._set.routes),
             Configured.TRUSTED_PROXIES: ipv4_networks(self._emitter, proxies) if proxies else 0,
         }
 

@@ -32,6 +32,7 @@ _WORDS: Mapping[Word, str] = {
     Word.CALLER_KEY: "extauthz_caller_shadow_effective_policy_id",
     Word.TOKENS: "envoy.filters.http.jwt_authn",
     Word.DECISION: "extauthz",
+    Word.STAR: "*",
 }
 
 

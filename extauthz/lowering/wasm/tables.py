@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from extauthz.lowering.wasm.answers import encoded
 from extauthz.lowering.wasm.data import Data
 from extauthz.lowering.wasm.runtime.layout import Authenticate, Configured
 from extauthz.model.policy import Authentication, LiteralSegment, Route, VariableSegment
+from extauthz.pdp.cross_origin import readable_headers
 from extauthz.pdp.routes import Owner
 
 _AUTHENTICATE = {
@@ -79,6 +81,12 @@ def route_record(data: Data, route: Route, functions: Sequence[int]) -> int:
             *functions,
         )
     )
+
+
+def readers_table(data: Data, routes: Iterable[Route]) -> int:
+    """The origins that routes list, with what lets their scripts read a denial."""
+    origins = {origin for route in routes for origin in route.cors_origins}
+    return data.table({origin: data.text(encoded(readable_headers(origin))) for origin in origins})
 
 
 def route_tables(data: Data, routes: Iterable[Route], records: Mapping[str, int]) -> Mapping[Configured, int]:

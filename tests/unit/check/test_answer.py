@@ -11,6 +11,7 @@ from extauthz.check.answer import Answer, Answerer, new_decision_id
 from extauthz.check.response import DECISION_ID_LENGTH
 from extauthz.model.decision import Effect, Reason
 from extauthz.model.engine import EngineAnswer
+from extauthz.model.policy import Authentication
 from tests.strategies import make_policy_set, make_route
 
 NOW = 1_800_000_000.0
@@ -131,3 +132,21 @@ def test_decision_ids_are_unique_and_of_one_length():
     ids = [new_decision_id() for _ in range(1000)]
     assert len(set(ids)) == 1000
     assert {len(i) for i in ids} == {DECISION_ID_LENGTH}
+
+
+def test_scripts_of_a_listed_origin_may_read_a_denial():
+    """Of the route that lists it, and of no other answer."""
+    listed = make_route(
+        "/listed", authentication=Authentication.REQUIRED, public=False, cors_origins=("https://app.example",)
+    )
+    policy_set = make_policy_set(listed, make_route("/other", authentication=Authentication.REQUIRED, public=False))
+    answerer = Answerer(build_snapshot(policy_set, KeySets(), VerifiedTokens()))
+    for path, origin, expected in [
+        ("/listed", "https://app.example", "https://app.example"),
+        ("/listed", "https://evil.example", None),
+        ("/other", "https://app.example", None),
+        ("/nowhere", "https://app.example", None),
+    ]:
+        _, response = answered(answerer.answer(message(path=path, origin=origin), NOW))
+        headers = {each.header.key: each.header.value for each in response.denied_response.headers}
+        assert (response.denied_response.status.code, headers.get("access-control-allow-origin")) == (401, expected)

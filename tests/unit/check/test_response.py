@@ -202,3 +202,29 @@ def test_our_own_metadata_is_never_the_policys():
     response = written(decision_for(Reason.DENIED_BY_POLICY, details=details))
     metadata = json_format.MessageToDict(response.dynamic_metadata)
     assert (metadata["effect"], metadata["decision_id"]) == ("deny", ID)
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        (None, {}),
+        ("*", {"access-control-allow-origin": "*"}),
+        ("https://app.example", {"access-control-allow-origin": "https://app.example", "vary": "origin"}),
+    ],
+)
+def test_a_denial_may_be_read_by_scripts_of_one_origin(origin, expected):
+    """Beside all that it says anyway."""
+    writer = ReplyWriter(ResponseSettings(), "abc")
+    decision = decision_for(Reason.TOKEN_EXPIRED, challenge="Bearer")
+    response = external_auth_pb2.CheckResponse.FromString(writer.write(decision, ID, readable_by=origin))
+    plain = external_auth_pb2.CheckResponse.FromString(writer.write(decision, ID))
+    assert headers_of(response.denied_response.headers) == {**headers_of(plain.denied_response.headers), **expected}
+    assert response.denied_response.status.code == 401
+
+
+@pytest.mark.parametrize("reason", [Reason.ALLOWED, Reason.POLICY_SET_NOT_LOADED, Reason.OVERLOADED])
+def test_only_denials_are_made_readable(reason):
+    """To add to another answer would make a denial of it, without a status."""
+    writer = ReplyWriter(ResponseSettings(), "abc", unavailable_as_error=True)
+    decision = decision_for(reason)
+    assert writer.write(decision, ID, readable_by="*") == writer.write(decision, ID)

@@ -5,7 +5,7 @@ import re2
 
 from extauthz.lowering.denial import DenialClass, denial_name, local_replies, scope_denial_name
 from extauthz.model.policy import ResponseFormat, ResponseSettings
-from tests.strategies import make_policy_set
+from tests.strategies import make_policy_set, make_route
 
 
 def mappers(*scopes, **responses):
@@ -104,3 +104,17 @@ def test_a_grpc_client_gets_the_short_title():
     first, second = mappers()[:2]
     assert first["body_format_override"] == {"text_format_source": {"inline_string": "Bad Request"}}
     assert len(first["filter"]["and_filter"]["filters"]) == len(second["filter"]["and_filter"]["filters"]) + 1
+
+
+def test_denials_are_readable_by_origins_that_a_route_lists():
+    """Those mappers come first, once for each list."""
+    lists = [("https://app.example", "https://b.example"), ("*",), ("https://app.example", "https://b.example"), ()]
+    routes = [make_route(f"/{number}", name=str(number), cors_origins=origins) for number, origins in enumerate(lists)]
+    found = local_replies(make_policy_set(*routes), [], "decision")["mappers"]
+    added = [{h["header"]["key"]: h["header"]["value"] for h in mapper["headers_to_add"]} for mapper in found]
+    readable = [headers.get("access-control-allow-origin") for headers in added]
+    each = len(found) // 3
+    assert readable == ["%REQ(ORIGIN)%"] * each + ["*"] * each + [None] * each
+    assert [headers.get("vary") for headers in added] == ["origin"] * each + [None] * each * 2
+    first = json.dumps(found[0]["filter"])
+    assert r"https://app\\.example|https://b\\.example" in first

@@ -1,7 +1,9 @@
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extauthz.lowering.routing import NOT_PLAIN, owned_paths, route_policies
+from extauthz.lowering.routing import NOT_PLAIN, ids_of_listing, listed_origins, owned_paths, route_policies
 from extauthz.model.policy import Route, TrailingSlash
 from extauthz.pdp.canonical import PathReader, canonical_host
 from extauthz.pdp.routes import RouteTable
@@ -68,3 +70,17 @@ def test_what_is_not_plain_comes_first():
     policies = route_policies(owned_paths(make_policy_set(make_route("/"))), TrailingSlash.SAME)
     assert min(policies) == NOT_PLAIN
     assert first_match(policies, HttpRequest("GET", "/a//b", "shop.example")) == NOT_PLAIN
+
+
+def test_a_routes_id_tells_which_origins_it_lists():
+    """Whatever the route is called."""
+    app, other = ("https://app.example",), ("*",)
+    routes = [
+        make_route(f"/{number}", name=name, cors_origins=origins)
+        for number, (name, origins) in enumerate([("a", app), ("b", other), ("a0_x", ()), ("c", app), ("1_1a0_", ())])
+    ]
+    policy_set = make_policy_set(*routes)
+    assert listed_origins(policy_set) == (app, other)
+    ids = {owned.route.name: owned.id for path in owned_paths(policy_set) for owned in path.routes}
+    for number, names in enumerate([{"a", "c"}, {"b"}]):
+        assert {name for name, i in ids.items() if re.fullmatch(ids_of_listing(number), i)} == names

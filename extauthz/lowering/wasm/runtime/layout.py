@@ -68,6 +68,8 @@ class Cell(IntEnum):
     """The route's name: a text, 0 without one."""
     POLICY = CELLS + 56
     """The rule that decided: a text, 0 without one."""
+    READABLE = CELLS + 60
+    """Headers that let a script read a denial, encoded as an answer's: a text, 0 when no script may."""
 
 
 CONFIGURATION: Final = 192
@@ -100,6 +102,8 @@ class Configured(IntEnum):
     LEFT = CONFIGURATION + 52
     TRUSTED_PROXIES = CONFIGURATION + 56
     """Networks; 0 when there is none."""
+    READERS = CONFIGURATION + 60
+    """A table of the origins that routes list, and `*`, with the headers by which they may read a denial."""
 
 
 WORDS: Final = 256
@@ -136,6 +140,7 @@ class Word(IntEnum):
     """The namespace of verified tokens."""
     DECISION = WORDS + 276
     """Under which the decision is told."""
+    STAR = WORDS + 288
 
 
 DATA_BEGIN: Final = 1024

@@ -7,10 +7,18 @@ body's type, each encoded as the host wants them.
 
 from __future__ import annotations
 
-from extauthz.lowering.wasm.intrinsics import OK, load8, load32, proxy_send_local_response, proxy_set_property, stop
+from extauthz.lowering.wasm.intrinsics import (
+    OK,
+    load8,
+    load32,
+    proxy_send_local_response,
+    proxy_set_property,
+    stop,
+    store32,
+)
 from extauthz.lowering.wasm.runtime.header import raw_header
 from extauthz.lowering.wasm.runtime.layout import Cell, Word
-from extauthz.lowering.wasm.runtime.memory import address_of, is_text, length_of
+from extauthz.lowering.wasm.runtime.memory import address_of, allocate, copy, is_text, length_of, make_text
 from extauthz.lowering.wasm.runtime.upstream import joined
 
 MAXIMUM_ID = 128
@@ -58,6 +66,25 @@ def write_log(answer: int) -> int:
     return proxy_set_property(address_of(key), length_of(key), address_of(line), length_of(line)) == OK
 
 
+def merged(headers: int, more: int) -> int:
+    """Encoded headers and more of them as one."""
+    sizes = load32(address_of(headers)) << 3
+    more_sizes = load32(address_of(more)) << 3
+    target = allocate(length_of(headers) + length_of(more))
+    store32(target, load32(address_of(headers)) + load32(address_of(more)))
+    end = copy(address_of(headers) + 4, sizes, target + 4)
+    end = copy(address_of(more) + 4, more_sizes, end)
+    end = copy(address_of(headers) + 4 + sizes, length_of(headers) - 4 - sizes, end)
+    end = copy(address_of(more) + 4 + more_sizes, length_of(more) - 4 - more_sizes, end)
+    return make_text(target, end - target)
+
+
+def readable(headers: int) -> int:
+    """The response's headers, and those that let a script read it where its route lists the script's origin."""
+    more = load32(Cell.READABLE)
+    return headers if more == 0 else merged(headers, more)
+
+
 def respond(answer: int, body: int, headers: int) -> None:
     """Answer the request; a module whose answer the host does not take stops, which denies, too."""
     details = load32(answer + 12)
@@ -78,8 +105,8 @@ def respond(answer: int, body: int, headers: int) -> None:
 def deny(answer: int) -> None:
     """Answer the request in the client's way."""
     if is_grpc():
-        respond(answer, load32(answer + 24), load32(answer + 28))
+        respond(answer, load32(answer + 24), readable(load32(answer + 28)))
         return
     before = load32(answer + 16)
     body = Word.EMPTY if before == 0 else joined(joined(before, request_id()), load32(answer + 20))
-    respond(answer, body, load32(answer + 32))
+    respond(answer, body, readable(load32(answer + 32)))

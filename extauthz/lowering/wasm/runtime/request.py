@@ -48,6 +48,20 @@ def passes_preflight(owner: int) -> int:
     return 1
 
 
+def readable_headers(route: int) -> int:
+    """What lets a script read a denial (`extauthz.pdp.cross_origin`); 0 when no script may."""
+    if load32(route + 8) == 0:
+        return 0
+    if load32(route + 12):
+        return find_sorted(load32(Configured.READERS), address_of(Word.STAR), length_of(Word.STAR))
+    if header_count(Word.ORIGIN) != 1:
+        return 0
+    origin = raw_header(Word.ORIGIN)
+    if not is_listed(address_of(origin), length_of(origin), load32(route + 8)):
+        return 0
+    return find_sorted(load32(Configured.READERS), address_of(origin), length_of(origin))
+
+
 def decide_nowhere() -> int:
     """Without a route a request is authenticated by the default providers, then denied."""
     caller = read_caller()
@@ -62,6 +76,7 @@ def decide_nowhere() -> int:
 def decide_on_route(route: int) -> int:
     """Authenticate, then ask the route's function for this kind of caller."""
     store32(Cell.ROUTE, load32(route))
+    store32(Cell.READABLE, readable_headers(route))
     caller = 0
     if load32(route + 4) != Authenticate.NONE:
         caller = read_caller()

@@ -91,3 +91,14 @@ def test_the_log_is_told_route_and_rule():
     assert machine.written == {"extauthz": "deny because orders orders.allow.0"}
     machine.failing.add("proxy_set_property")
     assert machine.call("write_log", answer(machine)) == 0
+
+
+@pytest.mark.parametrize("body", [True, False])
+def test_headers_are_added_where_a_script_may_read_the_denial(body):
+    """Behind the answer's own."""
+    machine = machine_with()
+    more = b"\x02\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\0\0\0\0a\0bc\0def\0\0"
+    machine.store(Cell.READABLE, machine.text(more))
+    machine.call("deny", answer(machine, body=body))
+    assert machine.response is not None
+    assert machine.response[3] == {"k": "t", "a": "bc", "def": ""}

@@ -138,3 +138,32 @@ def test_the_interface_is_complete(plan):
         ("proxy_on_delete", (1,), 0),
     ):
         assert machine.call(name, *arguments) == expected
+
+
+APP = ("origin", "https://a.example")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "readable_by"),
+    [
+        ("/listed", (APP,), "https://a.example"),
+        ("/listed", (("origin", "https://b.example"),), None),
+        ("/listed", (("origin", "https://a.exampleX"),), None),
+        ("/listed", (("origin", "*"),), None),
+        ("/listed", (APP, APP), None),
+        ("/listed", (), None),
+        ("/any", (("origin", "https://b.example"),), "*"),
+        ("/any", (), "*"),
+        ("/orders", (APP,), None),
+        ("/nowhere", (APP,), None),
+    ],
+    ids=str,
+)
+def test_a_denial_is_readable_where_the_route_lists_the_origin(path, headers, readable_by):
+    """And says so to no cache's other readers."""
+    listed = {"name": "listed", "path": "/listed", "allow": [{"role": "reader"}], "cors": {"origins": [APP[1]]}}
+    machine = ask(plan_of([*ROUTES, listed]), path, headers=headers)
+    assert machine.response is not None
+    told = machine.response[3]
+    assert (machine.response[0], told.get("access-control-allow-origin")) == (401, readable_by)
+    assert told.get("vary") == (None if readable_by in {None, "*"} else "origin")
