@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from extauthz.cli import EXIT_NEGATIVE
-from extauthz.cli.options import (
-    AtOption,
-    ClaimsOption,
-    HeaderOption,
-    HostOption,
-    MethodOption,
-    PathOption,
-    PathsArgument,
-    RequestOption,
-    SourceOption,
-    TokenOption,
-    ValuesOption,
-    WorkloadOption,
-)
+from extauthz.cli.options import PathsArgument, RequestFlags, ValuesOption, with_request_flags
 from extauthz.cli.render import OutputFormat, console, print_diagnostics, print_json, visible
 from extauthz.model.decision import Effect, PolicyId
 from extauthz.model.policy import PolicySet
@@ -35,18 +23,10 @@ if TYPE_CHECKING:
     from extauthz.model.source import Span
 
 
+@with_request_flags
 def decide(
     paths: PathsArgument,
-    request: RequestOption = None,
-    method: MethodOption = None,
-    path: PathOption = None,
-    host: HostOption = None,
-    header: HeaderOption = None,
-    source: SourceOption = None,
-    workload: WorkloadOption = None,
-    token: TokenOption = None,
-    claims: ClaimsOption = None,
-    at: AtOption = None,
+    flags: RequestFlags,
     explain: Annotated[bool, typer.Option("--explain", help="Show every step, rule and condition.")] = False,
     values: ValuesOption = None,
     output: Annotated[OutputFormat, typer.Option("--format", help="How to print the decision.")] = OutputFormat.TEXT,
@@ -54,11 +34,19 @@ def decide(
     """Decide one request as the service would. Exit 0 when it is allowed, 2 when denied.
 
     Keys that the policy keeps at an issuer are fetched from there.
-    """
-    from extauthz.cli.explanation import explain_asked, explanation_json, print_explanation
-    from extauthz.cli.question import RequestFlags, ask
 
-    flags = RequestFlags(request, method, path, host, header, source, workload, token, claims, at)
+    Example: extauthz decide policies/shop --values policies/shop.values.yaml --path /orders/7 --token "$TOKEN"
+    """
+    return print_answer(paths, values, flags, output, explain=explain)
+
+
+def print_answer(
+    paths: list[Path], values: Path | None, flags: RequestFlags, output: OutputFormat, *, explain: bool
+) -> int:
+    """Ask, print what came of it, and why where that is wanted; returns the exit code."""
+    from extauthz.cli.explanation import explain_asked, explanation_json, print_explanation
+    from extauthz.cli.question import ask
+
     asked = ask(paths, values, flags)
     explanation = explain_asked(asked) if explain else None
     if output is OutputFormat.JSON:

@@ -6,36 +6,15 @@ from typing import Annotated
 
 import typer
 
-from extauthz.cli.decide import decide
-from extauthz.cli.options import (
-    AtOption,
-    ClaimsOption,
-    HeaderOption,
-    HostOption,
-    MethodOption,
-    PathOption,
-    PathsArgument,
-    RequestOption,
-    SourceOption,
-    TokenOption,
-    ValuesOption,
-    WorkloadOption,
-)
+from extauthz.cli.decide import print_answer
+from extauthz.cli.options import PathsArgument, RequestFlags, ValuesOption, with_request_flags
 from extauthz.cli.render import OutputFormat
 
 
+@with_request_flags
 def explain_request(
     paths: PathsArgument,
-    request: RequestOption = None,
-    method: MethodOption = None,
-    path: PathOption = None,
-    host: HostOption = None,
-    header: HeaderOption = None,
-    source: SourceOption = None,
-    workload: WorkloadOption = None,
-    token: TokenOption = None,
-    claims: ClaimsOption = None,
-    at: AtOption = None,
+    flags: RequestFlags,
     values: ValuesOption = None,
     output: Annotated[OutputFormat, typer.Option("--format", help="How to print it.")] = OutputFormat.TEXT,
 ) -> int:
@@ -46,5 +25,4 @@ def explain_request(
     Example: extauthz policy explain policies/shop --values policies/shop.values.yaml --path /orders/7
     --claims '{"sub": "carol", "roles": ["customer"]}'
     """
-    flags = (request, method, path, host, header, source, workload, token, claims, at)
-    return decide(paths, *flags, explain=True, values=values, output=output)
+    return print_answer(paths, values, flags, output, explain=True)

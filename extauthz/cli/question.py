@@ -15,6 +15,7 @@ from extauthz.authorizer import NeedEngine, Snapshot, authorize_as, build_snapsh
 from extauthz.check.answer import Answer, Answerer, new_decision_id
 from extauthz.check.request import CheckedRequest, read_check_request
 from extauthz.check.response import ReplyWriter
+from extauthz.cli.options import RequestFlags
 from extauthz.cli.sample import Sample, check_request_of, parse_header, parse_time, read_captured
 from extauthz.errors import ClaimInvalidError, ConfigurationError, EnvironmentUnfitError, RequestMalformedError
 from extauthz.model.access import Principal
@@ -26,22 +27,6 @@ from extauthz.sources.policy_files import load, read_regular_file
 
 _FETCH_SECONDS = 5.0
 """How long a remote key set may take."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestFlags:
-    """The request as the command line describes it."""
-
-    request: Path | None
-    method: str | None
-    path: str | None
-    host: str | None
-    header: list[str] | None
-    source: str | None
-    workload: str | None
-    token: str | None
-    claims: str | None
-    at: str | None
 
 
 @dataclass(frozen=True, slots=True)

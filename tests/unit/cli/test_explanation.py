@@ -4,11 +4,12 @@ from pathlib import Path
 import pytest
 
 from extauthz.cli.explanation import explain_asked, explanation_json, print_explanation
-from extauthz.cli.question import Asked, RequestFlags, ask
+from extauthz.cli.options import RequestFlags
+from extauthz.cli.question import Asked, ask
 from extauthz.cli.render import console
 from tests.suites import SHOP
 
-FLAGS = RequestFlags(None, None, "/orders", None, None, None, None, None, None, "2026-03-02T10:00:00Z")
+FLAGS = RequestFlags(path="/orders", at="2026-03-02T10:00:00Z")
 
 
 @pytest.fixture

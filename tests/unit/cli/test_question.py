@@ -3,14 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.cli.question import RequestFlags, ask, only_host, principal_as
+from extauthz.cli.options import RequestFlags
+from extauthz.cli.question import ask, only_host, principal_as
 from extauthz.errors import ConfigurationError
 from extauthz.model.access import Principal
 from extauthz.model.decision import Reason
 from extauthz.model.policy import HostPattern
 from tests.suites import SHOP, shop
 
-FLAGS = RequestFlags(None, None, "/orders", None, None, None, None, None, None, "2026-03-02T10:00:00Z")
+FLAGS = RequestFlags(path="/orders", at="2026-03-02T10:00:00Z")
 
 
 @pytest.fixture

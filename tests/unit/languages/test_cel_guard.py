@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from extauthz.languages.cel import CelCompiler
@@ -136,6 +138,14 @@ def test_the_guarded_form_is_a_condition_without_that_gap(text, path, form):
 def test_alternatives_are_split_where_they_are_outermost(text, pieces):
     """Not within strings, brackets or a choice."""
     assert split_alternatives(text) == pieces
+
+
+@pytest.mark.parametrize("quotes", ["'''", '"""', "'", '"', "r'''"])
+def test_texts_without_an_end_take_no_time(quotes):
+    """An escape can be read in one way only, so there is nothing to try again."""
+    began = time.process_time()
+    split_alternatives(quotes + "\\\\" * 20_000)
+    assert time.process_time() - began < 1
 
 
 def test_paths_are_written_as_an_author_would():
