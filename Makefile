@@ -6,10 +6,10 @@ LOCKED := .venv/.locked
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types golden bench e2e
+.PHONY: help venv demo test lint types golden bench bench-tail e2e
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 venv: $(READY)  ## create or refresh .venv from requirements.lock
 
@@ -30,8 +30,11 @@ types: $(READY)  ## mypy, strict
 golden: $(READY)  ## rewrite the golden files; read the diff
 	EXTAUTHZ_REFRESH_GOLDEN=1 $(BIN)/pytest tests/golden
 
-bench: $(READY)  ## the benchmarks
+bench: $(READY)  ## what a decision costs
 	$(BIN)/python -m bench
+
+bench-tail: $(READY)  ## latency at fixed rates
+	$(BIN)/python -m bench tail
 
 e2e: $(READY)  ## the stacks in real containers: needs a Docker daemon, or root and Debian's docker.io
 	$(BIN)/pytest -m docker tests/e2e

@@ -6,6 +6,7 @@ h2load sends one message as often as one likes. It cannot take turns among sever
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ from envoy.service.auth.v3.external_auth_pb2 import CheckResponse
 from bench.process import cpu_seconds, resident_mb
 from bench.servers import RunningServer
 from bench.streams import Turn, ask_in_turn
-from bench.workloads import Question, Workload, WrongReplyError
+from bench.workloads import Kind, Question, Workload, WrongReplyError
 from extauthz.errors import EnvironmentUnfitError
 from extauthz.server.check_method import CHECK_PATH
 
@@ -43,9 +44,9 @@ class Measurement:
     requests: int
     seconds: float
     cpu_seconds: float
-    """Of the server's whole process tree, until its decision log was written."""
+    """Of the server's whole process tree, until its decision log was written; not a number where it is not known."""
     resident_mb: float
-    """Of the same, after the load."""
+    """Of the same, after the load; likewise."""
 
     @property
     def cpu_us(self) -> float:
@@ -86,21 +87,22 @@ def check_replies(server: RunningServer, workload: Workload) -> None:
                 reply = CheckResponse.FromString(call(question.message, timeout=_CALL_SECONDS))
             except grpc.RpcError as error:
                 raise WrongReplyError(f"{workload.name}: no reply: {error}") from error
-            wrong = _describe_wrong(reply, question)
+            wrong = _describe_wrong(reply, question, is_ours=workload.served.kind is not Kind.PEER)
             if wrong is not None:
                 raise WrongReplyError(f"{workload.name}: {wrong}; the whole reply:\n{reply}")
 
 
-def _describe_wrong(reply: CheckResponse, question: Question) -> str | None:
+def _describe_wrong(reply: CheckResponse, question: Question, *, is_ours: bool) -> str | None:
     expected = question.expected
     headers = {option.header.key: option.header.value for option in reply.ok_response.headers}
     seen = {
         "code": (reply.status.code, expected.code),
         "response": (reply.WhichOneof("http_response"), "denied_response" if expected.code else "ok_response"),
         "status": (reply.denied_response.status.code or 200, expected.status),
-        "reason": (reply.dynamic_metadata.fields["reason"].string_value, str(expected.reason)),
         "x-user": (headers.get("x-user"), expected.user),
     }
+    if is_ours:
+        seen["reason"] = (reply.dynamic_metadata.fields["reason"].string_value, str(expected.reason))
     return next((f"{what} is {was!r}, not {should!r}" for what, (was, should) in seen.items() if was != should), None)
 
 
@@ -113,12 +115,17 @@ def apply_load(server: RunningServer, workload: Workload, requests: int) -> Meas
     warm_up = max(requests // 10, len(workload.questions))
     with _each_accounted_for(server, workload, warm_up):
         _ask(server.address, workload, warm_up)
-    cpu_before = cpu_seconds(server.pid)
+    cpu_before = _cpu_seconds(server)
     with _each_accounted_for(server, workload, requests):
         started = time.perf_counter()
         _ask(server.address, workload, requests)
         seconds = time.perf_counter() - started
-    return Measurement(requests, seconds, cpu_seconds(server.pid) - cpu_before, resident_mb(server.pid))
+    resident = math.nan if server.pid is None else resident_mb(server.pid)
+    return Measurement(requests, seconds, _cpu_seconds(server) - cpu_before, resident)
+
+
+def _cpu_seconds(server: RunningServer) -> float:
+    return math.nan if server.pid is None else cpu_seconds(server.pid)
 
 
 @contextmanager
@@ -141,15 +148,15 @@ def _each_accounted_for(server: RunningServer, workload: Workload, requests: int
 
 def _ask(address: str, workload: Workload, requests: int) -> None:
     questions = workload.questions
-    if len(questions) == 1:
+    if not workload.takes_turns:
         _run_h2load(address, questions[0].message, requests)
     else:
         ask_in_turn(address, [Turn(each.message, _must_hold(workload, each)) for each in questions], requests)
 
 
 def _must_hold(workload: Workload, question: Question) -> bytes:
-    """The caller's own name must be in the reply; the empty handler says nothing."""
-    return question.expected.user.encode() if workload.routes and question.expected.user else b""
+    """The caller's own name must be in the reply, which no denial has; empty servers say nothing."""
+    return question.expected.user.encode() if not workload.served.is_empty and question.expected.user else b""
 
 
 def _run_h2load(address: str, message: bytes, requests: int) -> None:

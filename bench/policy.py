@@ -63,6 +63,38 @@ def write_policy(directory: Path, key: SigningKey, *, routes: int, conditions: i
     return directory
 
 
+_REGO_ROUTES = """\
+  - {name: orders, path: "/orders-3/{order_id}", methods: [GET, PUT], allow: [{name: rego, rego: data.bench.allow}]}
+"""
+_REGO = """\
+package bench
+
+default allow := false
+
+allow if {
+	some role in input.claims.roles
+	some permission in data.permissions[role]
+	permission.method == input.attributes.request.http.method
+	startswith(input.attributes.request.http.path, permission.prefix)
+}
+"""
+PERMISSIONS = {
+    "reader": [{"method": "GET", "prefix": "/orders-"}, {"method": "GET", "prefix": "/items"}],
+    "editor": [{"method": "PUT", "prefix": "/orders-"}, {"method": "POST", "prefix": "/items"}],
+    "support": [{"method": "GET", "prefix": "/tickets"}],
+}
+
+
+def write_rego_policy(directory: Path, key: SigningKey) -> Path:
+    """Write a set whose rule is Rego, with its data and key set, into a new folder: a PATH for commands."""
+    directory.mkdir()
+    (directory / "keys.json").write_text(json.dumps(public_key_set([key])))
+    (directory / "policy.yaml").write_text(_HEAD.partition("routes:\n")[0] + "routes:\n" + _REGO_ROUTES)
+    (directory / "policy.rego").write_text(_REGO)
+    (directory / "data.json").write_text(json.dumps({"permissions": PERMISSIONS}))
+    return directory
+
+
 def _order_routes(count: int, conditions: int) -> Iterator[str]:
     for number in range(count):
         # True for `conditions` of `count` numbers, evenly spread.

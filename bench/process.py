@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _CPUCLOCK_SCHED = 2
+_LISTEN = "0A"
+"""TCP_LISTEN in /proc/net/tcp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,25 @@ def peak_resident_mb() -> float:
     Not getrusage's ru_maxrss, which a child inherits from the process that started it.
     """
     return _status_kb(os.getpid(), "VmHWM") / 1024
+
+
+def listening_process(address: str) -> int | None:
+    """Whose TCP socket listens at `host:port` on this machine; None if nobody's, or nobody's that we may look at."""
+    port = f":{int(address.rpartition(':')[2]):04X}"
+    inodes = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        for line in table.read_text().splitlines()[1:]:
+            _, local, _, state, *_rest = fields = line.split()
+            if local.endswith(port) and state == _LISTEN:
+                inodes.add(f"socket:[{fields[9]}]")
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            found = str(descriptor.readlink())
+        except OSError:  # another user's, or gone meanwhile
+            continue
+        if found in inodes:
+            return int(descriptor.parts[2])
+    return None
 
 
 def _status_kb(pid: int, name: str) -> int:

@@ -87,6 +87,7 @@ def reload_under_load(directory: Path, *, changes: int, requests: int, workers: 
     _write(policy, 0)
     settings = {"EXTAUTHZ_DEADLINE_MS": str(_DEADLINE_MS)}
     with authorizer(policy, _TRANSPORT, directory, Placement(None, None), workers=workers, settings=settings) as server:
+        assert server.pid is not None, "it is a child of ours"
         changer = _Changer(policy, directory / f"{policy.name}-{_TRANSPORT}.stderr", server.pid, changes)
         access_log = directory / "access.log"
         with EmbeddedEnvoy(_bootstrap(policy, server.address, access_log), directory) as envoy:

@@ -15,7 +15,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
 
-from bench.process import Placement, running_on
+from bench.process import Placement, listening_process, running_on
 from bench.workloads import WrongReplyError
 from extauthz.errors import EnvironmentUnfitError
 
@@ -24,6 +24,8 @@ _STOP_SECONDS: Final = 15.0
 _SCRAPE_SECONDS: Final = 10.0
 _LOG_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.02
+
+_GO_SOURCE: Final = Path(__file__).parent / "go" / "empty"
 
 _READY = re.compile(
     r" at (?P<address>127\.0\.0\.1:[0-9]+)(?:; probes at http://(?P<admin>127\.0\.0\.1:[0-9]+)/readyz)?\n"
@@ -34,7 +36,7 @@ _COUNTED = re.compile(r'^extauthz_decisions_total\{.*reason="([a-z_]+)".*\} ([0-
 class Telemetry:
     """What the authorizer itself says about its answers: its metrics and its decision log."""
 
-    def __init__(self, admin: str, decision_log: Path) -> None:
+    def __init__(self, admin: str, decision_log: Path | None) -> None:
         self._admin = admin
         self._decision_log = decision_log
 
@@ -52,11 +54,13 @@ class Telemetry:
         return counted
 
     def await_log(self, lines: int) -> None:
-        """Wait until the decision log has these lines more than at the last call, which empties it.
+        """Wait until the decision log, if there is one, has these lines more than at the last call, which empties it.
 
         Raises:
             WrongReplyError: it has others.
         """
+        if self._decision_log is None:
+            return
         deadline = time.monotonic() + _LOG_SECONDS
         while (written := self._decision_log.read_bytes().count(b"\n")) < lines and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
@@ -69,10 +73,11 @@ class Telemetry:
 class RunningServer:
     """A server that answers."""
 
-    pid: int
+    pid: int | None
+    """None where that cannot be found out: a peer on another machine."""
     address: str
     telemetry: Telemetry | None
-    """None for the empty handler, which has none."""
+    """None for servers that have none."""
 
 
 @contextmanager
@@ -83,6 +88,35 @@ def empty_server(directory: Path, placement: Placement) -> Iterator[RunningServe
 
 
 @contextmanager
+def empty_go_server(directory: Path, placement: Placement) -> Iterator[RunningServer]:
+    """What gRPC's library for Go costs, built from a few lines.
+
+    Raises:
+        EnvironmentUnfitError: it cannot be built.
+    """
+    binary = directory / "empty-go"
+    # The compiler that is here, and no other that go.mod might ask for.
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
+    built = subprocess.run(
+        ["go", "build", "-C", str(_GO_SOURCE), "-o", str(binary), "."],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    if built.returncode != 0:
+        raise EnvironmentUnfitError(f"the empty server in Go cannot be built:\n{built.stderr}")
+    with _running("empty-go", [str(binary)], directory, placement, {}) as (pid, ready):
+        yield RunningServer(pid, ready["address"], None)
+
+
+@contextmanager
+def peer(address: str) -> Iterator[RunningServer]:
+    """A server that runs already; its process is found where it listens on this machine and may be looked at."""
+    yield RunningServer(listening_process(address), address, None)
+
+
+@contextmanager
 def authorizer(
     policy: Path,
     transport: str,
@@ -90,16 +124,17 @@ def authorizer(
     placement: Placement,
     *,
     workers: int = 1,
+    is_lean: bool = False,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[RunningServer]:
-    """`extauthz serve`, with a decision log in a file, and metrics, which are always on.
+    """`extauthz serve`, with a decision log in a file unless it is to be lean, and metrics, which are always on.
 
     Args:
         settings: further ones, by their EXTAUTHZ_ variables.
     """
-    name = f"{policy.name}-{transport}"
-    log = directory / f"{name}.decisions"
-    command = [sys.executable, "-m", "extauthz", "serve", str(policy), "--decision-log", str(log)]
+    name = f"{policy.name}-{transport}{'-lean' if is_lean else ''}"
+    log = None if is_lean else directory / f"{name}.decisions"
+    command = [sys.executable, "-m", "extauthz", "serve", str(policy), "--decision-log", str(log or "off")]
     command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--transport", transport]
     command += ["--workers", str(workers)]
     with _running(name, command, directory, placement, settings or {}) as (pid, ready):

@@ -6,6 +6,7 @@ round: absolute figures move by a fifth from one minute to the next, ratios hard
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import subprocess
@@ -19,6 +20,7 @@ from typing import Any, Final
 from bench.load import Measurement
 from bench.loading import Loading
 from bench.process import Placement
+from bench.rego import ENTRIES, RULES, RegoFigure
 from bench.workloads import Workload
 
 _LIBRARIES: Final = ("extauthz", "h2corn", "grpcio", "uvloop", "protobuf", "pyjwt", "cel-expr-python")
@@ -81,6 +83,7 @@ class Results:
     rounds: int
     rows: Sequence[Row]
     loading: Loading | None
+    rego: Sequence[RegoFigure] = ()
 
     def goals(self) -> Iterator[Goal]:
         """The goals whose figures were measured."""
@@ -90,10 +93,24 @@ class Results:
             yield Goal("a whole decision, against the empty handler", small.ratio, 4.0, "x")
         if small is not None and large is not None:
             yield Goal("10,000 routes, against 10", ratio(large.rounds, small.rounds), 1.2, "x")
+        go, lean = by_name.get("empty-go"), by_name.get("allow-lean")
+        if small is not None and go is not None:
+            yield Goal("a whole decision, against an empty server of grpc-go", ratio(small.rounds, go.rounds), 1.7, "x")
+        if lean is not None and go is not None:
+            yield Goal("the same without a decision log", ratio(lean.rounds, go.rounds), 1.3, "x")
+        yield from self._rego_goals()
         if self.loading is not None:
             what = f"loading {self.loading.routes:,} routes, {self.loading.conditions:,} with a CEL condition"
             yield Goal(f"{what}: CPU time", self.loading.cpu_seconds, 5.0, "s")
             yield Goal(f"{what}: peak memory", self.loading.peak_resident_mb, 400.0, "MB")
+
+    def _rego_goals(self) -> Iterator[Goal]:
+        figures = {each.name: each.us for each in self.rego}
+        if figures:
+            slowest = max(figures[f"rbac-{entries}"] for entries in ENTRIES)
+            yield Goal("a Rego decision alone, over 10 to 10,000 entries", slowest, 20.0, "us")
+            few, many = (figures[f"rules-{rules}"] for rules in (min(RULES), max(RULES)))
+            yield Goal("1,000 Rego rules on distinct paths, against 10", many / few, 3.0, "x")
 
 
 def describe_machine(placement: Placement) -> dict[str, str]:
@@ -129,10 +146,13 @@ def render_markdown(results: Results) -> str:
         ]
         lines += ["| workload | what | Check/s | CPU us/Check | x empty | RSS MB |", "|-|-|-:|-:|-:|-:|"]
     lines += [
-        f"| {row.workload.name} | {row.workload.what} | {row.per_second:,.0f} | {row.cpu_us:.1f} | {row.ratio:.2f} "
-        f"| {row.resident_mb:.0f} |"
+        f"| {row.workload.name} | {row.workload.what} | {row.per_second:,.0f} | {_shown(row.cpu_us, 1)} "
+        f"| {_shown(row.ratio, 2)} | {_shown(row.resident_mb, 0)} |"
         for row in results.rows
     ]
+    if results.rego:
+        lines += ["", "| Rego alone, generated Python | CPU us |", "|-|-:|"]
+        lines += [f"| {each.what} | {each.us:.1f} |" for each in results.rego]
     goals = list(results.goals())
     if goals:
         lines += ["", "| goal | figure | limit | |", "|-|-:|-:|-|"]
@@ -146,6 +166,11 @@ def render_markdown(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _shown(figure: float, digits: int) -> str:
+    """A dash where it is not known: a peer whose process is not ours to look at."""
+    return "-" if math.isnan(figure) else f"{figure:.{digits}f}"
+
+
 def as_json(results: Results) -> dict[str, Any]:
     """Everything in the table, and each round."""
     return {
@@ -154,6 +179,7 @@ def as_json(results: Results) -> dict[str, Any]:
         "rounds": results.rounds,
         "workloads": [_row_as_json(row) for row in results.rows],
         "loading": None if results.loading is None else asdict(results.loading),
+        "rego": [asdict(each) for each in results.rego],
         "goals": [
             {"what": goal.what, "figure": goal.figure, "limit": goal.limit, "unit": goal.unit, "met": goal.is_met}
             for goal in results.goals()
@@ -166,8 +192,15 @@ def _row_as_json(row: Row) -> dict[str, Any]:
         "name": row.workload.name,
         "what": row.workload.what,
         "checks_per_second": row.per_second,
-        "cpu_us_per_check": row.cpu_us,
-        "ratio_to_empty": row.ratio,
-        "resident_mb": row.resident_mb,
-        "rounds": [{"cpu_us_per_check": each.cpu_us, "checks_per_second": each.per_second} for each in row.rounds],
+        "cpu_us_per_check": _known(row.cpu_us),
+        "ratio_to_empty": _known(row.ratio),
+        "resident_mb": _known(row.resident_mb),
+        "rounds": [
+            {"cpu_us_per_check": _known(each.cpu_us), "checks_per_second": each.per_second} for each in row.rounds
+        ],
     }
+
+
+def _known(figure: float) -> float | None:
+    """JSON has no number that is none."""
+    return None if math.isnan(figure) else figure
