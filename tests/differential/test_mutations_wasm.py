@@ -16,8 +16,8 @@ from extauthz.lowering.wasm import language
 from extauthz.lowering.wasm.emitter import Emitter
 from tests.differential.modules import disagreements
 
-SETS = 30
-REQUESTS = 40
+SETS = 50
+REQUESTS = 150
 
 MUTATIONS = {
     "an operator turns what is left into false": (
