@@ -21,6 +21,12 @@ RUN python3 -m venv --without-pip /opt/extauthz \
     && python3 -m pip --python /opt/extauthz/bin/python --disable-pip-version-check check
 
 FROM ${PYTHON_IMAGE}
+# What `mesh init` needs, where the base does not bring it; a base without apt-get goes without.
+RUN if ! command -v iptables-nft-restore >/dev/null && command -v apt-get >/dev/null; then \
+        apt-get update \
+        && apt-get install --yes --no-install-recommends iptables iproute2 \
+        && rm -rf /var/lib/apt/lists/*; \
+    fi
 LABEL org.opencontainers.image.title="extauthz" \
       org.opencontainers.image.description="Authorization at the Envoy proxy: one policy, enforced through ext_authz" \
       org.opencontainers.image.licenses="Apache-2.0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from extauthz.cli import mesh_control, mesh_sidecar
+from extauthz.cli.mesh_demo import demo
 from extauthz.cli.mesh_init import init
 from extauthz.cli.mesh_inject import inject_file, serve_webhook, write_manifests
 
@@ -17,3 +18,4 @@ mesh_app.command("webhook")(serve_webhook)
 mesh_app.command("manifests")(write_manifests)
 mesh_app.command("sidecar")(mesh_sidecar.run)
 mesh_app.command("control")(mesh_control.run)
+mesh_app.command("demo")(demo)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -73,6 +74,9 @@ def run(
         Path, typer.Option("--directory", metavar="FOLDER", help="For Envoy's configuration and sockets.")
     ] = Path("/etc/istio/proxy"),
     access_log: Annotated[Path | None, typer.Option("--access-log", metavar="FILE", help="[standard output]")] = None,
+    status_port: Annotated[
+        int, typer.Option("--status-port", min=1, max=65535, help="Where kubelets ask for the application's probes.")
+    ] = 15020,
     concurrency: Annotated[int, typer.Option(min=1, max=128, help="Envoy's threads.")] = 2,
     drain_seconds: Annotated[
         float, typer.Option(min=0, max=600, help="How long to answer after SIGTERM; SIGINT ends at once.")
@@ -90,6 +94,8 @@ def run(
     Ports: 15006 inbound and 15001 outbound, where `mesh init` sends what it captures; 15020 probes, 15021 health and
     15090 metrics, which it leaves alone; 15000 administration, on the loopback address. What the pod is comes from
     the variables that the injector writes.
+
+    Example: extauthz mesh sidecar policies/first --mtls permissive
     """
     from extauthz.demo.envoy import envoy_binary
     from extauthz.mesh.pod_environment import read_environment
@@ -99,7 +105,7 @@ def run(
 
     if log_level not in _ENVOY_LEVELS:
         raise ConfigurationError(f"--log-level: unknown level '{log_level}': give one of {', '.join(_ENVOY_LEVELS)}")
-    pod = read_environment(os.environ)
+    pod = dataclasses.replace(read_environment(os.environ), status_port=status_port)
     plane = _control_plane(control, control_ca, control_token, pod)
     source = _certificates(certificates, directory, plane)
     sidecar = Sidecar(

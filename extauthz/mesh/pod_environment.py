@@ -12,11 +12,11 @@ from typing import Any, Final
 from extauthz.errors import ConfigurationError
 from extauthz.mesh.identity import check_trust_domain, workload_identity
 from extauthz.mesh.probes import ORIGINALS
+from extauthz.mesh.wishes import DEFAULT_STATUS_PORT
 
 SCRAPED: Final = "ISTIO_PROMETHEUS_ANNOTATIONS"
 """The variable: how the application was to be scraped, as JSON."""
 _MODES: Final = {"REDIRECT": False, "TPROXY": True, "NONE": False}
-_STATUS_PORT: Final = 15020
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class PodEnvironment:
     redirects_dns: bool
     policy: tuple[str, ...]
     """The policy's files and folders; none: there is no policy."""
-    status_port: int = _STATUS_PORT
+    status_port: int = DEFAULT_STATUS_PORT
     probes: Mapping[str, Any] = field(default_factory=dict)
     """The application's own probes and hooks, by the path that the kubelet asks for."""
     scrape: Scrape | None = None

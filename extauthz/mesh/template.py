@@ -15,7 +15,7 @@ from extauthz.mesh import names
 from extauthz.mesh.capture import PROXY_ID
 from extauthz.mesh.injector_settings import InjectorSettings, Mode
 from extauthz.mesh.pod import Container, Pod, annotations_of, containers, labels_of, metadata
-from extauthz.mesh.wishes import Wishes
+from extauthz.mesh.wishes import DEFAULT_STATUS_PORT, Wishes
 
 HEALTH_PORT: Final = 15021
 PROMETHEUS_PORT: Final = 15090
@@ -64,11 +64,12 @@ def init_container(wishes: Wishes, settings: InjectorSettings) -> Container | No
 def proxy_container(pod: Pod, wishes: Wishes, settings: InjectorSettings, origin: Origin) -> Container:
     """The proxy, as the native form or the classic one has it."""
     level = ["--log-level", wishes.log_level] if wishes.log_level else []
+    port = ["--status-port", str(wishes.status_port)] if wishes.status_port != DEFAULT_STATUS_PORT else []
     ready = {"httpGet": {"path": "/healthz/ready", "port": HEALTH_PORT}, "timeoutSeconds": 3}
     container: Container = {
         "name": names.PROXY_CONTAINER,
         **_image(wishes, settings),
-        "args": ["mesh", "sidecar", *level, *settings.proxy_arguments],
+        "args": ["mesh", "sidecar", *level, *port, *settings.proxy_arguments],
         "env": _environment(pod, wishes, settings, origin),
         "ports": [{"name": "http-envoy-prom", "containerPort": PROMETHEUS_PORT, "protocol": "TCP"}],
         "resources": wishes.resources,
@@ -172,9 +173,11 @@ def _environment(pod: Pod, wishes: Wishes, settings: InjectorSettings, origin: O
         "ISTIO_META_CLUSTER_ID": settings.cluster,
         "ISTIO_META_MESH_ID": settings.trust_domain,
         "ISTIO_META_INTERCEPTION_MODE": wishes.mode.value,
+        "ISTIO_META_DNS_CAPTURE": "true" if wishes.redirects_dns else None,
         "ISTIO_META_WORKLOAD_NAME": _workload_name(pod, origin) or None,
         "ISTIO_META_OWNER": _owner(pod, origin),
-        "EXTAUTHZ_PATHS": _POLICY_FOLDER if wishes.policy is not None else None,
+        # Written out where there is no policy, too: the image says where `serve` finds one.
+        "EXTAUTHZ_PATHS": _POLICY_FOLDER if wishes.policy is not None else "",
         **wishes.proxy_metadata,
         **origin.environment,
     }

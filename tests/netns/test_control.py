@@ -28,7 +28,9 @@ version: 1
 name: orders
 trust_domains: [cluster.local]
 defaults: {{authentication: none}}
-routes: [{{name: all, path: "/**", allow: [{{workload: "{FRONTEND}"}}]}}]
+routes:
+  - {{name: all, path: "/**", allow: [{{workload: "{FRONTEND}"}}]}}
+  - {{name: health, path: /healthz, public: true}}
 """
 
 
@@ -83,7 +85,7 @@ def mesh(tmp_path_factory):
         caller.mesh_init(*init)  # first: what is connected before would be cut
         log = stack.enter_context(control(caller, folder))
         words = ["--control", f"{OUTSIDE}:{PORT}", "--control-ca", str(folder / "ca" / "ca.pem"), "--control-token"]
-        inbound = [str(folder / "policy.yaml"), *words, str(folder / "orders.token")]
+        inbound = [str(folder / "policy.yaml"), "--mode", "native", *words, str(folder / "orders.token")]
         orders = stack.enter_context(mesh_pod(callee, POD, folder / "orders", *inbound, account="orders"))
         frontend = stack.enter_context(
             mesh_pod(
@@ -126,6 +128,15 @@ def test_services_and_certificates_come_from_the_control_plane(mesh):
     assert get(frontend) == 200
     assert (identities(orders), identities(frontend)) == ({ORDERS}, {FRONTEND})
     assert "update_rejected" not in log.read_text()
+
+
+def test_envoy_decides_what_it_can(mesh):
+    """In mode native: a public route without asking; who the workload is, the authorizer says."""
+    orders, frontend, _, _ = mesh
+    assert status(frontend.namespace, POD, 80, "--path", "/healthz", "--header", "Host: orders") == 200
+    (line,) = (each for each in orders.lines(2) if each["path"] == "/healthz")
+    assert "health" in line["native_policy"]
+    assert line["reason"] is None
 
 
 def test_instances_that_come_and_go_are_followed(mesh):

@@ -61,9 +61,9 @@ def certificates_of(folder):
     }
 
 
-@pytest.fixture(scope="module", params=["check", "native"])
-def mesh(request, tmp_path_factory):
-    """The callee with a policy, decided by the authorizer or by Envoy, and the caller."""
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory):
+    """The callee with a policy, and the caller."""
     folder = tmp_path_factory.mktemp("mesh")
     (folder / "policy.yaml").write_text(POLICY)
     (folder / "services.yaml").write_text(SERVICES)
@@ -71,7 +71,7 @@ def mesh(request, tmp_path_factory):
     with ExitStack() as stack:
         callee, caller = stack.enter_context(pod_and_outside())
         stack.enter_context(application(callee))
-        inbound = [str(folder / "policy.yaml"), "--mode", request.param, "--certs", certificates["orders"]]
+        inbound = [str(folder / "policy.yaml"), "--certs", certificates["orders"]]
         outbound = ["--certs", certificates["frontend"], "--services", str(folder / "services.yaml")]
         orders = mesh_pod(callee, POD, folder / "orders", *inbound, account="orders")
         frontend = mesh_pod(caller, OUTSIDE, folder / "frontend", *outbound, account="frontend")
@@ -111,7 +111,7 @@ def test_a_workload_is_let_in_by_its_certificate(mesh):
     assert f"URI={FRONTEND}" in seen["headers"]["x-forwarded-client-cert"]
     line = next(each for each in mesh.orders.lines(1) if each["status"] == 200)
     assert (line["direction"], line["peer_identity"]) == ("inbound", FRONTEND)
-    assert "orders.allow.frontend" in (line["policies"] or line["native_policy"])
+    assert (line["reason"], line["policies"]) == ("allowed", ["orders.allow.frontend"])
     assert mesh.frontend.lines(1)[0]["direction"] == "outbound"
 
 

@@ -7,4 +7,4 @@ def test_the_commands_are_there(capsys):
     """Under one name."""
     assert run(["mesh", "--help"]) == 0
     out = capsys.readouterr().out
-    assert all(command in out for command in ("init", "inject", "webhook", "manifests", "sidecar", "control"))
+    assert all(command in out for command in ("init", "inject", "webhook", "manifests", "sidecar", "control", "demo"))

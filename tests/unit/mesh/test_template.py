@@ -132,6 +132,7 @@ def test_a_policy_is_mounted_and_named():
     annotations = {names.POLICY: "shop-policy"}
     container = proxy(annotations)
     assert environment(container)["EXTAUTHZ_PATHS"] == "/etc/extauthz/policy"
+    assert environment(proxy())["EXTAUTHZ_PATHS"] == ""  # the image would name one, for serve
     assert container["volumeMounts"][-1] == {
         "name": "extauthz-policy", "mountPath": "/etc/extauthz/policy", "readOnly": True
     }  # fmt: skip
@@ -159,3 +160,12 @@ def test_labels_that_say_what_a_pod_is():
     unnamed = {**POD, "metadata": {"generateName": "web-"}}
     assert canonical_labels(unnamed, ORIGIN)[names.CANONICAL_NAME] == "web"
     assert names.CANONICAL_NAME not in canonical_labels(POD, ORIGIN)
+
+
+def test_the_sidecar_is_told_what_it_serves():
+    """DNS where queries are sent to it, and another status port where the pod names one."""
+    assert "ISTIO_META_DNS_CAPTURE" not in environment(proxy())
+    assert environment(proxy(redirect_dns=True))["ISTIO_META_DNS_CAPTURE"] == "true"
+    assert "--status-port" not in proxy()["args"]
+    arguments = proxy({names.STATUS_PORT: "15030"})["args"]
+    assert arguments[arguments.index("--status-port") + 1] == "15030"
