@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -126,6 +128,8 @@ def config(
             admin=admin,
         )
     _write_secret_files(sds, authorizer_tls, tls)
+    for problem in _unusable_here(authorizer_tls, tls):
+        typer.echo(f"warning: {problem}", err=True)
     if output is None:
         typer.echo(render(document), nl=False)
     else:
@@ -181,6 +185,9 @@ def run(
             admin=admin,
         )
         _write_secret_files(sds, authorizer_tls, tls)
+        problems = list(_unusable_here(authorizer_tls, tls))
+        if problems:
+            raise ConfigurationError("\n".join(problems))
         arguments = ["--config-yaml", render(document)]  # JSON is YAML, and this needs no file
     _replace_process([str(envoy_binary()), *arguments, "--log-level", log_level, "--disable-hot-restart"])
 
@@ -209,6 +216,22 @@ def _server_tls(certificate: Path | None, key: Path | None, secrets: Path | None
         raise ConfigurationError("--tls-cert and --tls-key go together: give both, or neither")
     folder = None if secrets is None else str(secrets.absolute())  # wherever Envoy is started
     return None if certificate is None else ServerTls(str(certificate), str(key), secrets=folder)
+
+
+def _unusable_here(*contexts: ClientTls | ServerTls | None) -> Iterator[str]:
+    """What is wrong with certificates that Envoy will show, of those that are on this machine.
+
+    An expired one is refused by the other side, whose log says nothing: to Envoy it looks like any broken connection.
+    """
+    from extauthz.tls import CredentialFiles, load_credentials
+
+    for each in contexts:
+        if each is None or each.certificate is None or each.key is None or not Path(each.certificate).exists():
+            continue
+        try:
+            load_credentials(CredentialFiles(each.certificate, each.key), time.time())  # noqa: TID251 - a command
+        except ConfigurationError as error:
+            yield str(error)
 
 
 def _write_secret_files(folder: Path | None, *contexts: ClientTls | ServerTls | None) -> None:

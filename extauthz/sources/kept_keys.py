@@ -54,11 +54,13 @@ class KeptKeys:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = folder.lstat()
         except FileExistsError:
-            raise ConfigurationError(f"{folder} is no folder") from None
+            raise ConfigurationError(f"{folder} is no folder: give one to keep key sets in") from None
         except OSError as error:
-            raise EnvironmentUnfitError(f"{folder} cannot be used: {error.strerror}") from error
+            raise EnvironmentUnfitError(
+                f"{folder} cannot be used: {error.strerror}: give a folder that can be created"
+            ) from error
         if not stat.S_ISDIR(found.st_mode):
-            raise ConfigurationError(f"{folder} must be a folder, and no symbolic link")
+            raise ConfigurationError(f"{folder} is a symbolic link: name the folder itself")
         if found.st_uid != os.geteuid():
             raise ConfigurationError(f"{folder} belongs to another user: give one that only extauthz can write to")
         if stat.S_IMODE(found.st_mode) & 0o077:

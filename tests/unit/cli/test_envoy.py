@@ -1,3 +1,4 @@
+import datetime as dt
 import json
 import re
 import signal
@@ -8,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from extauthz.cli import EXIT_ENVIRONMENT, EXIT_WRONG_INPUT, run
 from extauthz.demo.assets import policies_dir
+from tests.harness.certificates import CertificateAuthority
 
 ROOT = Path(__file__).parents[3]
 SHOP = [str(policies_dir() / "shop"), "--values", str(policies_dir() / "shop.values.yaml")]
@@ -76,6 +79,20 @@ def test_certificates_may_be_replaced(tmp_path, capsys):
     for path in folder.iterdir():
         assert json.loads(path.read_text())["resources"]
     assert run([*config, "--snippet"]) == 0
+
+
+def test_a_certificate_that_has_expired_is_told(tmp_path, capsys):
+    """Where it is written into a configuration, and before Envoy runs with it: nothing else would say so."""
+    authority = CertificateAuthority(tmp_path, dt.datetime.now(dt.UTC))  # noqa: TID251 - tests have no clock
+    expired = str(authority.issue(x509.DNSName("envoy"), until=-dt.timedelta(hours=1)))
+    tls = ["--authz", "127.0.0.1:9000", "--authz-tls-ca", str(authority.certificate)]
+    tls += ["--authz-tls-cert", expired, "--authz-tls-key", expired]
+    assert run(["envoy", "config", *SHOP, "--snippet", *tls]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["clusters"]
+    assert err.startswith(f"warning: {expired} expired at ")
+    assert run(["envoy", "run", *SHOP, "--upstream", "127.0.0.1:1", *tls]) == EXIT_WRONG_INPUT
+    assert capsys.readouterr().err.startswith(f"extauthz: {expired} expired at ")
 
 
 def test_clients_may_be_served_over_tls(capsys):

@@ -155,7 +155,7 @@ def test_a_folder_that_is_none_is_refused(folder, tmp_path):
     link = tmp_path / "link"
     (tmp_path / "real").mkdir(mode=0o700)
     link.symlink_to(tmp_path / "real")
-    with pytest.raises(ConfigurationError, match="no symbolic link"):
+    with pytest.raises(ConfigurationError, match="is a symbolic link: name the folder itself"):
         KeptKeys(link)
 
 
