@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from extauthz.authn.challenge import challenge_for
 from extauthz.lowering.wasm.data import Data
@@ -29,18 +28,25 @@ STATUS: Mapping[Reason, int] = {
 _ID = "\0"
 
 
-@dataclass(frozen=True, slots=True)
 class Answers:
-    """Makes answers under one policy set's settings."""
+    """Makes answers under one policy set's settings, each once."""
 
-    data: Data
-    responses: ResponseSettings
+    def __init__(self, data: Data, responses: ResponseSettings) -> None:
+        self.data = data
+        self.responses = responses
+        self._denials: dict[tuple[Reason, tuple[str, ...]], int] = {}
 
     def allow(self, reason: Reason) -> int:
         return self.data.numbers((1, 0, self.data.text(f"allow {reason}"), 0, 0, 0, 0, 0, 0))
 
     def deny(self, reason: Reason, scopes: Sequence[str] = ()) -> int:
         """The answer to a request that is denied for this reason; `scopes` are those that a challenge names."""
+        key = (reason, tuple(scopes))
+        if key not in self._denials:
+            self._denials[key] = self._deny(reason, scopes)
+        return self._denials[key]
+
+    def _deny(self, reason: Reason, scopes: Sequence[str]) -> int:
         status = STATUS[reason]
         title = _TITLES[status]
         headers = {"cache-control": "no-store"}

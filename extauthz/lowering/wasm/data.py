@@ -42,6 +42,7 @@ class Data:
     def __init__(self) -> None:
         self._held = bytearray(DATA_BEGIN)
         self._addresses: dict[bytes, int] = {}
+        self._texts: dict[str | bytes, int] = {}
         for value, kind, first in ((NULL, Kind.NULL, 0), (FALSE, Kind.BOOLEAN, 0), (TRUE, Kind.BOOLEAN, 1)):
             self.fill(value, (kind, first, 0))
         # The error's kind is 0, as all memory is; so what a cell holds that was never written is an error, too.
@@ -71,8 +72,11 @@ class Data:
 
     def text(self, text: str | bytes) -> int:
         """A text."""
-        octets = text.encode() if isinstance(text, str) else text
-        return self.numbers((Kind.TEXT, self.put(octets), len(octets)))
+        known = self._texts.get(text)
+        if known is None:
+            octets = text.encode() if isinstance(text, str) else text
+            known = self._texts[text] = self.numbers((Kind.TEXT, self.put(octets), len(octets)))
+        return known
 
     def texts(self, texts: Sequence[str]) -> int:
         """How many texts there are, then each."""
@@ -98,7 +102,8 @@ class Data:
 
 
 def _integers(numbers: Iterable[int]) -> bytes:
-    return b"".join(number.to_bytes(4, "little", signed=True) for number in numbers)
+    numbers = tuple(numbers)
+    return struct.pack(f"<{len(numbers)}i", *numbers)
 
 
 assert max(Word) + 12 <= DATA_BEGIN  # noqa: S101
