@@ -137,6 +137,21 @@ def listener(
     return {"name": name, "address": address.to_envoy(), "filter_chains": [chain]}
 
 
+_LEAVES_OUT_THE_DEAD: JsonObject = {
+    # A replica that nothing comes back from gets no requests for a while, where there are others. A name is resolved
+    # again only every 5 s, and until then every request to a dead address would be a 503.
+    "split_external_local_origin_errors": True,
+    "consecutive_local_origin_failure": 3,
+    # What it answers, a request may have provoked: no answer takes a replica out.
+    "enforcing_consecutive_5xx": 0,
+    "enforcing_success_rate": 0,
+    "interval": "1s",
+    "base_ejection_time": "5s",
+    "max_ejection_time": "30s",
+    "max_ejection_percent": 50,
+}
+
+
 def authorizer_cluster(address: Address, *, name: str = AUTHORIZER_CLUSTER, tls: ClientTls | None = None) -> JsonObject:
     """The authorizer: gRPC, so HTTP/2.
 
@@ -144,6 +159,7 @@ def authorizer_cluster(address: Address, *, name: str = AUTHORIZER_CLUSTER, tls:
     streams is what keeps a burst from being refused.
     """
     made = cluster(name, address, http2={"max_concurrent_streams": 128})
+    made["outlier_detection"] = _LEAVES_OUT_THE_DEAD
     return made if tls is None else {**made, "transport_socket": tls.transport_socket(address)}
 
 

@@ -1,14 +1,19 @@
 import json
+import socket
 import subprocess
 
 import grpc
+import httpx
 import pytest
 from envoy.service.auth.v3.external_auth_pb2 import CheckResponse
 
-from extauthz.demo.envoy import envoy_binary
+from extauthz.demo.envoy import EmbeddedEnvoy, envoy_binary
 from extauthz.lowering.address import TcpAddress, UnixAddress
-from extauthz.lowering.bootstrap import authorizer_cluster, cluster, front_proxy, snippet
+from extauthz.lowering.bootstrap import authorizer_cluster, cluster, front_proxy, listener, snippet
+from extauthz.lowering.connection_manager import connection_manager_fields
 from extauthz.lowering.document import render
+from extauthz.lowering.ext_authz import check_filters
+from tests.harness.process import serving
 
 LOCAL = TcpAddress("127.0.0.1", 0)
 SOCKET = UnixAddress("/run/extauthz.sock")
@@ -61,6 +66,27 @@ def test_the_authorizer_is_never_sent_more_streams_than_it_has_said_it_takes():
     """A burst on a new connection would be refused, and each refused check is a failed request."""
     text = json.dumps(authorizer_cluster(SOCKET))
     assert '"http2_protocol_options": {"max_concurrent_streams": 128}' in text
+
+
+@pytest.mark.envoy
+def test_a_dead_replica_costs_a_few_requests(policy_set, tmp_path):
+    """Every second one would be refused for as long as its address is known, as here, for ever."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("version: 1\nname: shop\nroutes:\n  - {name: open, path: /open, public: true}\n")
+    with socket.socket() as dead, serving(policy) as service:
+        dead.bind(("127.0.0.1", 0))  # and does not listen
+        made = authorizer_cluster(service.address)
+        endpoints = made["load_assignment"]["endpoints"][0]["lb_endpoints"]
+        address = TcpAddress("127.0.0.1", dead.getsockname()[1]).to_envoy()
+        endpoints.append({"endpoint": {"address": address}})
+        routes = [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]
+        front = listener("front", LOCAL, check_filters(policy_set()), connection_manager_fields(), routes=routes)
+        bootstrap = {"static_resources": {"clusters": [made], "listeners": [front]}}
+        with EmbeddedEnvoy(bootstrap, tmp_path) as envoy:
+            url = f"http://{envoy.addresses['front']}/open"
+            seen = [httpx.get(url, trust_env=False).status_code for _ in range(40)]
+    assert set(seen) == {200, 503}
+    assert seen[-20:] == [200] * 20
 
 
 @pytest.mark.envoy
