@@ -9,6 +9,8 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 ARG BUILD_IMAGE=${PYTHON_IMAGE}
 
 FROM ${BUILD_IMAGE} AS build
+# envoy, for the mesh's pods (`mesh sidecar` runs it; 110 MB); several with commas.
+ARG EXTRAS=""
 WORKDIR /src
 # Everything that is locked, each file checked against its hash; what is installed below comes from here alone.
 COPY requirements.lock ./
@@ -17,7 +19,7 @@ RUN python3 -m pip download --quiet --disable-pip-version-check --no-deps --only
 COPY . .
 RUN python3 -m venv --without-pip /opt/extauthz \
     && python3 -m pip --python /opt/extauthz/bin/python install --quiet --disable-pip-version-check --no-cache-dir \
-    --no-index --find-links /wheels . \
+    --no-index --find-links /wheels ".${EXTRAS:+[${EXTRAS}]}" \
     && python3 -m pip --python /opt/extauthz/bin/python --disable-pip-version-check check
 
 FROM ${PYTHON_IMAGE}

@@ -158,3 +158,30 @@ def test_ports_that_are_not_captured(mesh):
     assert status(asking, POD, 15090, "--path", "/quitquitquit", uid=PROXY) == 404
     for port in (15000, 15001, 15006):
         assert status(asking, POD, port, uid=PROXY) is None
+
+
+def test_a_transparent_sidecar_that_takes_clear_text(tmp_path):
+    """TPROXY: the application sees the client's own address; kubelets ask it through the sidecar, whoever they are."""
+    probes = {
+        "/app-health/app/readyz": {"httpGet": {"path": "/ready", "port": 8080}},
+        "/app-health/app/livez": {"httpGet": {"path": "/status/500", "port": 8080}},
+    }
+    variables = {
+        "ISTIO_META_INTERCEPTION_MODE": "TPROXY",
+        "ISTIO_META_DNS_CAPTURE": "true",
+        "ISTIO_KUBE_APP_PROBERS": json.dumps(probes),
+    }
+    certificates = certificates_of(tmp_path)
+    init = ("--family", "4", "-m", "TPROXY", "--redirect-dns", "--capture-all-dns")
+    flags = ["--mtls", "permissive", "--certs", certificates["orders"]]
+    with ExitStack() as stack:
+        pod, outside = stack.enter_context(pod_and_outside())
+        stack.enter_context(application(pod))
+        orders = mesh_pod(pod, POD, tmp_path / "orders", *flags, account="orders", variables=variables, init=init)
+        stack.enter_context(orders)
+        (answer,) = call(outside, POD, 8080)
+        seen = json.loads(answer["body"])
+        assert (seen["peer"], "x-forwarded-client-cert" in seen["headers"]) == (OUTSIDE, False)
+        assert status(outside, POD, 15020, "--path", "/app-health/app/readyz") == 200
+        assert status(outside, POD, 15020, "--path", "/app-health/app/livez") == 500
+        assert status(outside, POD, 15020, "--path", "/app-health/app/startupz") == 404
