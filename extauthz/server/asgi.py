@@ -7,7 +7,7 @@ here but the cancellation of the task.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from contextlib import aclosing
 from typing import Final
 
@@ -18,6 +18,7 @@ from extauthz.server.grpc_wire import (
     Metadata,
     Receive,
     Send,
+    await_end,
     parse_timeout,
     read_message,
     send_http_status,
@@ -58,6 +59,10 @@ class AsgiCall:
     def refuse(self, status: GrpcStatus, message: str) -> Awaitable[None]:
         """As `Call` says."""
         return send_status(self._send, status, message)
+
+    def over(self) -> Coroutine[None, None, None]:
+        """As `Call` says."""
+        return await_end(self._receive)
 
 
 class GrpcApplication:

@@ -6,7 +6,7 @@ method answers with one, a streaming method with any number.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol, TypeAlias
@@ -68,6 +68,12 @@ class Call(Question, Protocol):
 
     def refuse(self, status: GrpcStatus, message: str) -> Awaitable[None]:
         """Answer with a status and no message."""
+
+    def over(self) -> Coroutine[None, None, None]:
+        """Wait, from before the answer, until the transport tells that the call is over, in turn with new calls.
+
+        At once where what arrives does not wait in a queue of the transport's.
+        """
 
 
 UnaryMethod: TypeAlias = Callable[[Call], Awaitable[None]]

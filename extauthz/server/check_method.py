@@ -115,7 +115,8 @@ class CheckMethod:
         budget = self._budget(call.granted_seconds())
         answerer = self.answerer
         try:
-            if self._admission.enters_at_once() or await self._admission.wait(started + budget * WAITING_PART):
+            until = started + budget * WAITING_PART
+            if self._admission.enters_at_once(budget) or await self._admission.wait(started, until):
                 answer = await self._answer(answerer, call, started + budget)
             else:
                 answer = answerer.refuse(Reason.OVERLOADED)
@@ -127,6 +128,13 @@ class CheckMethod:
         except Exception as error:  # noqa: BLE001 - the law: whatever a request provokes is a denial
             self._on_failure(error)
             answer = self._last_resort
+        if self._admission.wants_sounding():
+            async with self._admission.sounded(call.over()):
+                await self._send(call, answer, answerer, started)
+        else:
+            await self._send(call, answer, answerer, started)
+
+    async def _send(self, call: Call, answer: Answer, answerer: Answerer, started: float) -> None:
         await call.reply(answer.reply)
         try:
             self._observe(answer, answerer, self._monotonic() - started, call)

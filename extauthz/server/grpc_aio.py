@@ -256,3 +256,6 @@ class GrpcioCall:
     async def refuse(self, status: GrpcStatus, message: str) -> None:
         """As `Call` says."""
         self.refusal = status, message
+
+    async def over(self) -> None:
+        """As `Call` says."""

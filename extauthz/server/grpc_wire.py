@@ -135,6 +135,12 @@ async def _read_parts(receive: Receive, event: Event, max_bytes: int) -> bytes:
     return bytes(body)
 
 
+async def await_end(receive: Receive) -> None:
+    """Wait until the stream of an answered call is closed."""
+    while (await receive())["type"] != "http.disconnect":
+        pass  # the end of its body
+
+
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_SECONDS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 

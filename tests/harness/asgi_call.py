@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from envoy.service.auth.v3 import external_auth_pb2
 
 from extauthz.server.check_method import CHECK_PATH
@@ -45,14 +47,17 @@ class Reply:
         return self.response.denied_response.status.code
 
 
-async def call_application(application, body, *, path=CHECK_PATH, method="POST", headers=GRPC):
-    """One call, its body in one part unless given as a list of parts."""
+async def call_application(application, body, *, path=CHECK_PATH, method="POST", headers=GRPC, end_after_seconds=0.0):
+    """One call, its body in one part unless given as a list of parts; whoever waits for its end waits so long."""
     parts = body if isinstance(body, list) else [body]
     pending = [{"type": "http.request", "body": part, "more_body": True} for part in parts] + [{"type": "http.request"}]
     events = []
 
     async def receive():
-        return pending.pop(0)
+        if pending:
+            return pending.pop(0)
+        await asyncio.sleep(end_after_seconds)
+        return {"type": "http.disconnect"}
 
     async def send(event):
         events.append(event)

@@ -7,8 +7,8 @@ import socket
 from extauthz.lowering.address import TcpAddress
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION = 0x1, 0x3, 0x4, 0x6, 0x9
-END_HEADERS = 0x4
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION = 0x0, 0x1, 0x3, 0x4, 0x6, 0x9
+END_STREAM, END_HEADERS = 0x1, 0x4
 CANCEL = (8).to_bytes(4, "big")
 
 

@@ -1,30 +1,47 @@
 import asyncio
 import itertools
 
-from extauthz.server.admission import CROWDED_SECONDS, FULL_BATCH, RESUMED_WHEN_FULL, Admission
+from extauthz.server.admission import (
+    CROWDED_SECONDS,
+    FULL_BATCH,
+    LONG_PART,
+    RESUMED_WHEN_FULL,
+    Admission,
+)
 
 
 class Crowd:
-    """Requests that arrive in rounds of one event loop, on a clock of ours."""
+    """Requests that arrive in rounds of one event loop, on a clock of ours; each waits for `unseen` seconds before."""
 
-    def __init__(self, *, capacity=1000, patience=1.0):
+    def __init__(self, *, capacity=1000, patience=1.0, budget=0.3, unseen=1.0):
         self.now = 0.0
         self.patience = patience
+        self.budget = budget
+        self.unseen = unseen
         self.numbers = itertools.count()
         self.let_in: list[int] = []
         self.refused: list[int] = []
         self.admission = Admission(asyncio.get_running_loop(), capacity=capacity, monotonic=lambda: self.now)
         self.tasks = []
 
-    async def request(self):
+    async def request(self, budget):
         number = next(self.numbers)
         until = self.now + self.patience
-        entered = self.admission.enters_at_once() or await self.admission.wait(until)
+        entered = self.admission.enters_at_once(budget) or await self.admission.wait(self.now, until)
         (self.let_in if entered else self.refused).append(number)
+        if self.admission.wants_sounding():
+            async with self.admission.sounded(self.over()):
+                pass
 
-    async def round(self, arrivals, *, seconds=CROWDED_SECONDS):
-        """One time around the loop: so many requests arrive, and so much time passes."""
-        self.tasks += [asyncio.get_running_loop().create_task(self.request()) for _ in range(arrivals)]
+    async def over(self):
+        until = self.now + self.unseen
+        while self.now < until:  # noqa: ASYNC110 - rounds move the clock
+            await asyncio.sleep(0)
+
+    async def round(self, arrivals, *, seconds=CROWDED_SECONDS, budgets=()):
+        """One time around the loop: so many requests arrive, the first with these budgets, and so much time passes."""
+        given = [*budgets, *[self.budget] * (arrivals - len(budgets))]
+        self.tasks += [asyncio.get_running_loop().create_task(self.request(each)) for each in given]
         self.now += seconds
         await asyncio.sleep(0)
 
@@ -36,7 +53,7 @@ class Crowd:
 
     async def quiet(self):
         """Nobody else comes, until nobody waits any more."""
-        while self.admission.is_crowded:
+        while self.admission.is_crowded or self.admission.parked:
             await self.round(0, seconds=0.0)
         await asyncio.sleep(0)
 
@@ -74,6 +91,46 @@ def test_a_burst_is_no_crowd():
             await crowd.round(1)
 
     assert len(run(scenario).let_in) == 10 * (FULL_BATCH + 1)
+
+
+def test_a_crowd_that_is_through_in_time_is_not_parked():
+    """Full batches alone cost nobody anything: what arrives waits only shortly."""
+
+    async def scenario(crowd):
+        for _ in range(100):
+            await crowd.round(FULL_BATCH)
+        assert not crowd.admission.is_crowded
+        crowd.unseen = 1.0
+        await crowd.crowd()
+
+    assert run(scenario, unseen=0.3 * LONG_PART / 2).refused == []
+
+
+def test_what_is_long_is_told_by_the_shortest_time_that_a_request_has():
+    """A caller that gives less time is to be answered in time as well."""
+
+    async def scenario(crowd):
+        for _ in range(20):
+            await crowd.round(FULL_BATCH)
+        assert not crowd.admission.is_crowded
+        while not crowd.admission.is_crowded:
+            await crowd.round(FULL_BATCH, budgets=[0.3])
+
+    run(scenario, budget=60.0)
+
+
+def test_a_crowd_that_shrinks_is_parked_no_longer():
+    """As soon as who waits will be through in time, newcomers enter at once."""
+
+    async def scenario(crowd):
+        await crowd.crowd()
+        for _ in range(3):
+            await crowd.round(FULL_BATCH, seconds=0.0)
+        while crowd.admission.is_crowded:
+            await crowd.round(1, seconds=0.0)
+        assert crowd.admission.parked
+
+    run(scenario, unseen=10.0)
 
 
 def test_in_a_crowd_the_oldest_enter_first_and_a_few_each_round():
@@ -119,7 +176,7 @@ def test_when_the_crowd_has_gone_all_is_as_before():
 
     async def scenario(crowd):
         await crowd.crowd()
-        assert crowd.admission.parked == 2 * FULL_BATCH - RESUMED_WHEN_FULL
+        assert crowd.admission.parked > FULL_BATCH / 2
         await crowd.quiet()
         assert crowd.admission.parked == 0
         assert len(crowd.let_in) == len(crowd.tasks)

@@ -139,7 +139,8 @@ def test_a_crowd_is_refused_by_denials(bench):
         calls = []
         for _ in range(10):
             calls += [
-                asyncio.ensure_future(call_application(application, frame(check_message()))) for _ in range(FULL_BATCH)
+                asyncio.ensure_future(call_application(application, frame(check_message()), end_after_seconds=0.2))
+                for _ in range(FULL_BATCH)
             ]
             await asyncio.sleep(0)
         return await asyncio.gather(*calls)

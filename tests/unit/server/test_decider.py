@@ -46,8 +46,10 @@ class Deciding:
 
 @pytest.fixture(autouse=True)
 def thawed():
+    thresholds = gc.get_threshold()
     yield
     gc.unfreeze()
+    gc.set_threshold(*thresholds)
 
 
 def test_what_is_put_into_force_decides():

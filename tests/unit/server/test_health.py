@@ -75,6 +75,12 @@ class Watched:
         self._message = health_pb2.HealthCheckRequest(service=service).SerializeToString()
         self._messages = self.health.watch(self)
 
+    def granted_seconds(self):
+        return None
+
+    def metadata(self, _name):
+        return None
+
     async def read(self, _max_bytes):
         return self._message
 

@@ -26,11 +26,13 @@ from extauthz.server.grpc_aio import GrpcioTransport
 from extauthz.server.h2corn_transport import H2cornTransport
 from extauthz.server.health import WATCH_PATH, Health
 from extauthz.server.sockets import listen_all
+from extauthz.server.sounding import Sounding
 from extauthz.server.streams import MAX_STREAMS
 from extauthz.tls import CredentialFiles, load_credentials
 from tests.harness.asgi_call import check_message
 from tests.harness.authn import make_provider
 from tests.harness.certificates import CertificateAuthority
+from tests.harness.frames import DATA, END_HEADERS, END_STREAM, HEADERS, call_headers, connect, frame
 
 LOCAL = TcpAddress("127.0.0.1", 0)
 UNLIMITED = [("grpc.max_send_message_length", -1)]
@@ -192,6 +194,59 @@ def test_health_is_answered(transport, bench):
 
     reply = health_pb2.HealthCheckResponse.FromString(asyncio.run(main()))
     assert reply.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize("transport", ["h2corn"], indirect=True)
+def test_the_end_of_a_call_waits_in_turn_with_calls_that_arrive(transport):
+    """That is what tells how long those wait, and what another version of the library may change."""
+    order: list[int | str] = []
+    done = asyncio.Event()
+    crowd = b"".join(
+        frame(HEADERS, END_HEADERS, each, call_headers(CHECK_PATH)) + frame(DATA, END_STREAM, each, bytes(5))
+        for each in range(1, 2001, 2)
+    )
+
+    async def answer(call):
+        number = len(order)
+        order.append(number)
+        if number != 100:
+            await call.reply(b"")
+            return
+        async with Sounding(time.perf_counter).taken(call.over()):
+            # Nothing else runs in this process while it sleeps, but what reads from and writes to the connection.
+            time.sleep(0.3)  # noqa: ASYNC251
+            await call.reply(b"")
+            time.sleep(0.3)  # noqa: ASYNC251
+        order.append("over")
+        done.set()
+
+    async def main():
+        async with served(transport, {CHECK_PATH: answer}) as server:
+            with connect(server.addresses[0]) as connection:
+                connection.sendall(crowd)
+                async with asyncio.timeout(20):
+                    await done.wait()
+
+    asyncio.run(main())
+    assert order.index("over") > 900, "all calls that had arrived before went first"
+
+
+def test_an_answered_call_is_over(transport):
+    """Soon after its caller has the answer."""
+    over = asyncio.Event()
+
+    async def answer(call):
+        async with Sounding(time.perf_counter).taken(call.over()):
+            await call.reply(b"")
+        over.set()
+
+    async def main():
+        async with served(transport, {CHECK_PATH: answer}) as server, channel(server.addresses[0]) as client:
+            await client.unary_unary(CHECK_PATH)(b"", timeout=10)
+            async with asyncio.timeout(10):
+                await over.wait()
+
+    asyncio.run(main())
 
 
 class Watching:
@@ -392,7 +447,7 @@ def test_the_callers_timeout_is_kept(transport, bench):
 
     bench.fetch = never
     bench.limits = CheckLimits(deadline_seconds=10.0, capacity=100)
-    bench.answerer.answer = lambda _message, _now: NeedKeySet(make_provider(), kid="k")
+    bench.answerer.answer = lambda *_: NeedKeySet(make_provider(), kid="k")
 
     async def main():
         async with served(transport, check_methods(bench)) as server, channel(server.addresses[0]) as client:
@@ -416,8 +471,8 @@ def test_a_caller_that_goes_away_ends_its_call(transport, bench):
 
     bench.fetch = fetch
     at_once = bench.answerer.answer
-    bench.answerer.answer = lambda message, now: (
-        at_once(message, now) if message == check_message() else NeedKeySet(make_provider(), kid="k")
+    bench.answerer.answer = lambda message, *rest: (
+        at_once(message, *rest) if message == check_message() else NeedKeySet(make_provider(), kid="k")
     )
 
     async def main():
@@ -482,7 +537,7 @@ class TestDrain:
             await released.wait()
 
         bench.fetch = fetch
-        bench.answerer.answer = lambda _message, _now: NeedKeySet(make_provider(), kid="k")
+        bench.answerer.answer = lambda *_: NeedKeySet(make_provider(), kid="k")
 
         async def main():
             async with served(transport, check_methods(bench)) as server, channel(server.addresses[0]) as client:
@@ -523,7 +578,7 @@ class TestDrain:
         waiting = asyncio.Event()
         bench.fetch = fetch
         bench.limits = CheckLimits(deadline_seconds=60.0, capacity=100)
-        bench.answerer.answer = lambda _message, _now: NeedKeySet(make_provider(), kid="k")
+        bench.answerer.answer = lambda *_: NeedKeySet(make_provider(), kid="k")
 
         async def main():
             async with opened(transport, check_methods(bench), drain=0.2) as server:
