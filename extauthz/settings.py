@@ -83,14 +83,16 @@ def _split_commas(value: object) -> object:
 
 
 def _parse_map(value: object) -> object:
-    """Maps are written as YAML where there is only text: on the command line and in the environment."""
+    """Maps are written as YAML where there is only text: on the command line and in the environment; `off`: none."""
     if not isinstance(value, str):
         return value
+    if value == "off":
+        return None
     report = Report()
     node = read_document("", value.encode(), report)
-    if report.has_errors or node is None:
+    if report.has_errors:
         raise ValueError("; ".join(found.message for found in report.diagnostics([] if node is None else [node])))
-    value = plain_value(node)
+    value = None if node is None else plain_value(node)
     if not isinstance(value, dict):
         raise ValueError("it is a map, as in {opa: {url: http://127.0.0.1:8181, path: shop/allow}}")  # noqa: TRY004 - pydantic's protocol
     return value
@@ -155,7 +157,8 @@ class Settings(BaseSettings):
     )
     engine: Annotated[EngineSettings | None, BeforeValidator(_parse_map)] = Field(
         default=None,
-        description="A remote engine that must allow, too, what the policy set allows: {opa: {url: URL, path: NAMES}}.",
+        description="A remote engine that must allow, too, what the policy set allows: {opa: {url: URL, path: NAMES}}, "
+        "or `off`.",
     )
     values: FileName | None = Field(default=None, description="YAML map of what ${NAME} stands for in the policy.")
     listen: Annotated[tuple[AddressSetting, ...], BeforeValidator(_split_commas), AfterValidator(_refuse_none)] = Field(

@@ -299,6 +299,7 @@ def test_an_engine_is_a_map_wherever_it_is_written(tmp_path, monkeypatch):
     again.write_text(render_settings(settings))
     assert load_settings({}, str(again)) == settings
     assert load_settings({"paths": ["policy"]}).opa_engine is None
+    assert load_settings({"paths": ["policy"], "engine": "off"}, str(config)).engine is None
 
 
 @pytest.mark.parametrize(
@@ -306,6 +307,7 @@ def test_an_engine_is_a_map_wherever_it_is_written(tmp_path, monkeypatch):
     [
         ("opa", "--engine: it is a map, as in {opa: {url: http://127.0.0.1:8181, path: shop/allow}}"),
         ("{", "--engine: not YAML"),
+        ("", "--engine: it is a map"),
         ("{opa: {url: 'http://127.0.0.1'}}", "--engine: opa.path: is missing"),
         ("{opa: {url: a, path: b, pth: c}}", "--engine: opa.pth: unknown key"),
         ("{opa: {url: a, path: b, timeout_ms: 0}}", "--engine: opa.timeout_ms: Input should be greater than"),
