@@ -89,13 +89,13 @@ def _parse_map(value: object) -> object:
     if value == "off":
         return None
     report = Report()
-    node = read_document("", value.encode(), report)
+    node = read_document("", value.encode(), report) if value.strip() else None
     if report.has_errors:
         raise ValueError("; ".join(found.message for found in report.diagnostics([] if node is None else [node])))
-    value = None if node is None else plain_value(node)
-    if not isinstance(value, dict):
+    found = None if node is None else plain_value(node)
+    if not isinstance(found, dict):
         raise ValueError("it is a map, as in {opa: {url: http://127.0.0.1:8181, path: shop/allow}}")  # noqa: TRY004 - pydantic's protocol
-    return value
+    return found
 
 
 def _refuse_none(value: tuple[_Item, ...]) -> tuple[_Item, ...]:
