@@ -23,8 +23,9 @@ app = typer.Typer(
     name="extauthz",
     help="Authorization at the Envoy proxy: one policy, enforced on every request.",
     no_args_is_help=True,
+    context_settings={"max_content_width": 100},
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # texts hold [ ], which markup would take for styles, and drop or fail on
 )
 
 

@@ -65,6 +65,8 @@ def compile_(
     Writes http_filters.json (an array, to go before the router, and after a cors filter), hcm.json (further fields of
     the HttpConnectionManager), clusters.json (an array, to add) and report.json; with --to wasm also policy.wasm, the
     module that http_filters.json holds.
+
+    Example: extauthz compile policies/shop --values policies/shop.values.yaml --to envoy -o build/
     """
     from extauthz.lowering.address import parse_address
     from extauthz.lowering.document import render

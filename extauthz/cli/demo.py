@@ -57,6 +57,8 @@ def demo(
     """Run real Envoy, an issuer, an upstream and the service on free ports, and requests through them.
 
     The policy is the example set `shop`. Exit 0 when every request comes out as expected, 2 when one does not.
+
+    Example: extauthz demo --mode native
     """
     if context.invoked_subcommand is not None:
         return None

@@ -27,7 +27,9 @@ def serve_issuer(
 ) -> None:
     """Serve an issuer for development: keys, discovery, and POST /token, which signs whatever claims it is sent.
 
-    Example: curl -d '{"sub": "alice", "aud": "shop", "roles": ["clerk"]}' 'http://127.0.0.1:8081/token?alg=RS256'
+    A token: curl -d '{"sub": "alice", "aud": "shop", "roles": ["clerk"]}' 'http://127.0.0.1:8081/token?alg=RS256'
+
+    Example: extauthz demo serve-issuer --listen 127.0.0.1:8081
     """
     from extauthz.demo.issuer import DevelopmentIssuer
 
@@ -37,7 +39,10 @@ def serve_issuer(
 
 
 def serve_upstream(*, listen: Listen = "127.0.0.1:8082") -> None:
-    """Serve an upstream, HTTP/1.1 and gRPC, that answers what reached it: method, path and headers, as JSON."""
+    """Serve an upstream, HTTP/1.1 and gRPC, that answers what reached it: method, path and headers, as JSON.
+
+    Example: extauthz demo serve-upstream --listen 127.0.0.1:8082
+    """
     from extauthz.demo.upstream import echo_upstream
 
     async def serve() -> None:

@@ -99,6 +99,8 @@ def config(
 
     A whole one (a front proxy), or with --snippet its parts: `http_filters` go before the router (and
     after a cors filter), `http_connection_manager` are fields to set beside them, `clusters` to add.
+
+    Example: extauthz envoy config policies/first --mode split > envoy.json
     """
     from extauthz.lowering.address import parse_address
     from extauthz.lowering.bootstrap import snippet as lower_snippet
@@ -160,6 +162,8 @@ def run(
     """Run the embedded Envoy: with a configuration file, or with what `envoy config` prints for PATHs.
 
     The access log is on standard output. The authorizer is another process: `extauthz serve PATH...`.
+
+    Example: extauthz envoy run --config envoy.json
     """
     from extauthz.demo.envoy import envoy_binary
     from extauthz.lowering.document import render

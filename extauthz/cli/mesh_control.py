@@ -40,6 +40,8 @@ def run(
 
     Instances that come and go reach every sidecar at once. Each node gets the certificate of its own identity alone.
     The authority is for development: its key lies in a file.
+
+    Example: extauthz mesh control --registry services.yaml --nodes nodes.yaml --ca authority/
     """
     from extauthz.lowering.address import UnixAddress, parse_address
     from extauthz.mesh.control import Control, run_control

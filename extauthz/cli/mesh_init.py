@@ -120,6 +120,8 @@ def init(
 
     All of it or nothing: rules are applied in one transaction per table, compared with what the kernel then has, and
     undone on failure. With the same flags again, nothing changes.
+
+    Example: extauthz mesh init --dry-run
     """
     from extauthz.mesh.capture import (
         Capture,

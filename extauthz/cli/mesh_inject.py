@@ -31,6 +31,8 @@ def inject_file(
     """Put the sidecar into the pods of a manifest: pods, and templates of Deployments, Jobs and the like.
 
     What is no pod, and pods that want or may have none, come out as they are; standard error says which and why.
+
+    Example: extauthz mesh inject -f deployment.yaml > injected.yaml
     """
     from extauthz.mesh.injection import Outcome
     from extauthz.mesh.injector_settings import load_injector_settings
@@ -66,6 +68,8 @@ def serve_webhook(
     """Answer a cluster's API servers: POST /inject for pods, POST /validate for ConfigMaps with a policy set.
 
     Over TLS; the certificate is read again when its files change.
+
+    Example: extauthz mesh webhook --tls-cert tls.crt --tls-key tls.key
     """
     import time
 
@@ -103,7 +107,10 @@ def write_manifests(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here. [standard output]")
     ] = None,
 ) -> None:
-    """Write what a cluster needs for the webhook: a deployment, and what makes API servers call it."""
+    """Write what a cluster needs for the webhook: a deployment, and what makes API servers call it.
+
+    Example: extauthz mesh manifests --cert-manager -o webhook.yaml
+    """
     from extauthz.mesh.injector_settings import load_injector_settings
     from extauthz.mesh.manifests import Installation, Reinvocation, render_manifests
 

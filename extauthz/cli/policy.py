@@ -56,7 +56,10 @@ def validate(
 def schema(
     tests: Annotated[bool, typer.Option("--tests", help="Of test files (*_test.yaml), not of policy files.")] = False,
 ) -> None:
-    """Print the JSON Schema of policy files, for editors (`# yaml-language-server: $schema=...`)."""
+    """Print the JSON Schema of policy files, for editors (`# yaml-language-server: $schema=...`).
+
+    Example: extauthz policy schema --tests > test.schema.json
+    """
     from extauthz.authoring.language import suite_schema
     from extauthz.languages.policy_yaml import policy_schema
 

@@ -19,7 +19,10 @@ def probe(
         typer.Argument(metavar="URL", help="What to GET: http://... [/readyz at EXTAUTHZ_ADMIN]", show_default=False),
     ] = None,
 ) -> int:
-    """Exit 0 when the service answers 200, else 1 with what it says."""
+    """Exit 0 when the service answers 200, else 1 with what it says.
+
+    Example: extauthz probe http://127.0.0.1:9180/livez
+    """
     from urllib.error import HTTPError, URLError
     from urllib.request import ProxyHandler, build_opener
 

@@ -16,7 +16,10 @@ def _settings() -> None:
 
 @settings_app.command("schema")
 def schema() -> None:
-    """Print the JSON Schema of `serve --config` files, for editors (`# yaml-language-server: $schema=...`)."""
+    """Print the JSON Schema of `serve --config` files, for editors (`# yaml-language-server: $schema=...`).
+
+    Example: extauthz settings schema > settings.schema.json
+    """
     from extauthz.settings import settings_schema
 
     print_json(settings_schema())

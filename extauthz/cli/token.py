@@ -48,7 +48,10 @@ def issue(
         str | None, typer.Option(metavar="ALG", help="Sign with the first key of this algorithm; else the first key.")
     ] = None,
 ) -> None:
-    """Print a signed token (a JWT)."""
+    """Print a signed token (a JWT).
+
+    Example: extauthz token issue --key private.json --issuer https://issuer.example --audience shop --subject alice
+    """
     from extauthz.demo.issuer import token_claims
 
     payload = token_claims(
@@ -71,7 +74,10 @@ def keys(
         list[Algorithm] | None, typer.Option(help="With --new: what for, repeatable. [default: one key of each]")
     ] = None,
 ) -> None:
-    """Print the public JWK Set of private keys, which `jwks: {file: ...}` in a policy reads."""
+    """Print the public JWK Set of private keys, which `jwks: {file: ...}` in a policy reads.
+
+    Example: extauthz token keys --new private.json > jwks.json
+    """
     from extauthz.demo.issuer import generate_key, private_key_set, public_key_set
 
     if (file is None) == (new is None):
