@@ -47,6 +47,23 @@ def reference(path: Path) -> str:
     )
 
 
+def path_steps(text: str) -> tuple[str | int, ...]:
+    """A path such as `envoy/authz/allow`: names and, where they are numbers, positions."""
+    return tuple(int(step) if re.fullmatch(r"[+-]?[0-9]{1,18}", step) else step for step in text.split("/") if step)
+
+
+_REFERENCE = re.compile(r'data((?:\.[A-Za-z_]\w*|\["[^"\\]*"\]|\[[0-9]{1,18}\])*)')
+_STEP = re.compile(r'\.([A-Za-z_]\w*)|\["([^"\\]*)"\]|\[([0-9]+)\]')
+
+
+def query_steps(query: str) -> tuple[str | int, ...] | None:
+    """The path of a query that is one reference, as in `data.envoy.authz["allow"]`; None for any other."""
+    found = _REFERENCE.fullmatch(query.strip())
+    if found is None:
+        return None
+    return tuple(int(number) if number else name or quoted for name, quoted, number in _STEP.findall(found[1]))
+
+
 def query_module(questions: Mapping[str, Path]) -> Module:
     """Our module: a rule for each question."""
     rules = (f"{name} := {reference(path)}" for name, path in questions.items())

@@ -19,11 +19,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Generic
 
 import watchfiles
 
 from extauthz.errors import ConfigurationError, ExtAuthzError
-from extauthz.sources.policy_files import Attempt, LoadedSet, PolicyFiles
+from extauthz.sources.policy_files import LoadedSet, PolicyFiles
+from extauthz.sources.watched import Loaded, LoadedT, WatchedFiles
 
 QUIET_SECONDS = 0.2
 POLL_SECONDS = 2.0
@@ -34,8 +36,8 @@ _IDLE_RATIO = 20
 """A look in vain that took t is followed by 20 t of rest: large sets and busy folders cost a twentieth of a core."""
 
 
-class PolicyWatcher:
-    """Watches the files of a set that is already served.
+class FileWatcher(Generic[LoadedT]):
+    """Watches the files of a policy that is already served.
 
     `on_loaded` puts a new set into service, and may refuse it by raising `ExtAuthzError`; `on_failed` is told why the
     last good set stays. Both run on the event loop, one at a time. When files return to the served state after a
@@ -44,17 +46,16 @@ class PolicyWatcher:
 
     def __init__(
         self,
-        paths: Sequence[str],
+        files: WatchedFiles[LoadedT],
         *,
-        loaded: LoadedSet,
-        on_loaded: Callable[[LoadedSet], Awaitable[None]],
+        loaded: LoadedT,
+        on_loaded: Callable[[LoadedT], Awaitable[None]],
         on_failed: Callable[[ExtAuthzError], None],
-        values_file: str | None = None,
         quiet_seconds: float = QUIET_SECONDS,
         poll_seconds: float = POLL_SECONDS,
         restless_seconds: float = RESTLESS_SECONDS,
     ) -> None:
-        self._files = PolicyFiles(paths, values_file=values_file, references=loaded.parsed.references)
+        self._files = files
         self._good = loaded
         self._seen: str | None = loaded.digest
         """The digest that was last acted upon, well or badly."""
@@ -71,6 +72,10 @@ class PolicyWatcher:
     def reload(self) -> None:
         """Load what is there now, changed or not, files missing or not. Call it on the event loop."""
         self._explicit = True
+        self._wake.set()
+
+    def look(self) -> None:
+        """Look at once: something of it has changed that no folder shows. Call it on the event loop."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -97,12 +102,12 @@ class PolicyWatcher:
             if attempt is None:
                 await asyncio.sleep(_IDLE_RATIO * (clock() - started))
             else:
-                self._seen = attempt.digest
-                await self._act(attempt, explicit=explicit)
+                outcome, self._seen = attempt
+                await self._act(outcome, explicit=explicit)
             await self._follow_folders()
 
-    async def _attempt_when_quiet(self, *, explicit: bool) -> Attempt | None:
-        """The files as they are once nobody writes them; None when that is what was last acted upon."""
+    async def _attempt_when_quiet(self, *, explicit: bool) -> tuple[LoadedT | ExtAuthzError, str] | None:
+        """What came of the files once nobody writes them, and its digest; None when that was last acted upon."""
         clock = asyncio.get_running_loop().time
         restless_at = clock() + self._restless_seconds
         before = await self._digest()
@@ -111,7 +116,7 @@ class PolicyWatcher:
             after = await self._digest()
             if after == before:
                 attempt = await self._attempt()
-                if attempt.digest == after:
+                if attempt[1] == after:
                     return attempt
                 after = await self._digest()
             if clock() > restless_at:
@@ -132,19 +137,19 @@ class PolicyWatcher:
             self._good = replace(self._good, directories=reading.directories)
         return reading.digest
 
-    async def _attempt(self) -> Attempt:
+    async def _attempt(self) -> tuple[LoadedT | ExtAuthzError, str]:
         try:
-            return await asyncio.to_thread(self._files.attempt)
+            attempt = await asyncio.to_thread(self._files.attempt)
+            return attempt.outcome, attempt.digest
         except Exception as error:  # noqa: BLE001 - a defect of ours that a policy provokes must not end the service
             failure = ConfigurationError(f"the policy could not be loaded: internal error ({type(error).__name__})")
             failure.__cause__ = error
-            return Attempt(failure, await self._digest())
+            return failure, await self._digest()
 
     # --- Acting ----------------------------------------------------------------------------------------------------
 
-    async def _act(self, attempt: Attempt, *, explicit: bool) -> None:
-        outcome = attempt.outcome
-        if not isinstance(outcome, LoadedSet):
+    async def _act(self, outcome: LoadedT | ExtAuthzError, *, explicit: bool) -> None:
+        if isinstance(outcome, ExtAuthzError):
             self._on_failed(outcome)
             return
         lost = lost_files(self._good, outcome)
@@ -205,12 +210,39 @@ class PolicyWatcher:
         return frozenset(found)
 
 
-def lost_files(good: LoadedSet, new: LoadedSet) -> tuple[str, ...]:
+class PolicyWatcher(FileWatcher[LoadedSet]):
+    """Watches the files of a policy set."""
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        *,
+        loaded: LoadedSet,
+        on_loaded: Callable[[LoadedSet], Awaitable[None]],
+        on_failed: Callable[[ExtAuthzError], None],
+        values_file: str | None = None,
+        quiet_seconds: float = QUIET_SECONDS,
+        poll_seconds: float = POLL_SECONDS,
+        restless_seconds: float = RESTLESS_SECONDS,
+    ) -> None:
+        """As `FileWatcher`, over the files that make such a set."""
+        super().__init__(
+            PolicyFiles(paths, values_file=values_file, references=loaded.parsed.references),
+            loaded=loaded,
+            on_loaded=on_loaded,
+            on_failed=on_failed,
+            quiet_seconds=quiet_seconds,
+            poll_seconds=poll_seconds,
+            restless_seconds=restless_seconds,
+        )
+
+
+def lost_files(good: Loaded, new: Loaded) -> tuple[str, ...]:
     """The policy files of `good` that `new` lacks, those of an atomically swapped folder excepted."""
     return tuple(name for name in good.sources if name not in new.sources and not _was_swapped(name, good, new))
 
 
-def _was_swapped(name: str, good: LoadedSet, new: LoadedSet) -> bool:
+def _was_swapped(name: str, good: Loaded, new: Loaded) -> bool:
     """Whether a folder that holds the file, at any depth, now really is another one than it was."""
     return any(
         folder in good.directories and folder in new.directories and good.directories[folder] != new.directories[folder]

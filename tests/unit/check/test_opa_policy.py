@@ -1,6 +1,15 @@
 import pytest
 
-from extauthz.check.opa_policy import DECISION, OpaPolicy, OpaQuery, entry_points, query_module, reference
+from extauthz.check.opa_policy import (
+    DECISION,
+    OpaPolicy,
+    OpaQuery,
+    entry_points,
+    path_steps,
+    query_module,
+    query_steps,
+    reference,
+)
 from extauthz.languages.rego import UNDEFINED, Limits, Module
 from extauthz.sources.rego_planner import plan_with_regopy
 
@@ -58,3 +67,11 @@ def test_references():
     """What is no plain name is quoted."""
     assert reference(("a", "b_1", "my rule", "if", 0, '"')) == 'data.a.b_1["my rule"]["if"][0]["\\""]'
     assert reference(()) == "data"
+
+
+def test_paths_and_queries():
+    """A path splits at slashes, numbers are positions; a query is a reference, or cannot be asked."""
+    assert path_steps("//a/b.c/-1/2/") == ("a", "b.c", -1, 2)
+    assert query_steps(' data.a["b c"][3].d ') == ("a", "b c", 3, "d")
+    assert query_steps("data") == ()
+    assert [query_steps(text) for text in ("input.a", "data.a == 1", "data.a; data.b", 'data["a\\"b"]')] == [None] * 4

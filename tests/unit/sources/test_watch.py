@@ -11,6 +11,7 @@ from extauthz.errors import ConfigurationError, ExtAuthzError, PolicyError
 from extauthz.sources import policy_files
 from extauthz.sources.policy_files import LoadedSet, load
 from extauthz.sources.watch import PolicyWatcher, lost_files
+from extauthz.sources.watched import WatchedReading
 
 QUIET = 0.05
 ROUTE = "version: 1\nname: shop\nroutes:\n  - {{name: {0}, path: /{0}, public: true}}\n"
@@ -71,7 +72,7 @@ class Watched:
         looked = asyncio.Event()
         read, loop = self.watcher._files.read, asyncio.get_running_loop()
 
-        def observed() -> policy_files.Reading:
+        def observed() -> WatchedReading:
             loop.call_soon_threadsafe(looked.set)
             return read()
 

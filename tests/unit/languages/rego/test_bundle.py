@@ -6,7 +6,7 @@ import tarfile
 import pytest
 
 from extauthz.errors import PolicyError
-from extauthz.languages.rego import bundle as bundle_module
+from extauthz.languages.rego import archive as archive_module
 from extauthz.languages.rego import load_plan, read_bundle
 from tests.harness.rego_plans import RETURN, block, function, plan, statement
 
@@ -64,6 +64,6 @@ def test_broken_bundles(content):
 
 def test_a_bundle_that_unpacks_to_too_much(monkeypatch):
     """Its headers are enough to refuse it."""
-    monkeypatch.setattr(bundle_module, "MAX_UNPACKED_BYTES", 1_000)
+    monkeypatch.setattr(archive_module, "MAX_UNPACKED_BYTES", 1_000)
     with pytest.raises(PolicyError, match="larger than"):
         read_bundle("b.tar.gz", archive(**{"plan.json": PLAN, "big": b"x" * 2_000}))
