@@ -6,7 +6,7 @@ LOCKED := .venv/.locked
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types golden bench bench-tail e2e
+.PHONY: help venv demo test lint types golden bench bench-tail compiled e2e
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,13 @@ bench: $(READY)  ## what a decision costs
 
 bench-tail: $(READY)  ## latency at fixed rates
 	$(BIN)/python -m bench tail
+
+compiled: $(READY)  ## a compiled wheel in dist/, and the decisions and known attacks once more by it; needs a C compiler
+	rm -rf dist/compiled && mkdir -p dist/compiled
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist/compiled .
+	$(BIN)/python -m zipfile -e dist/compiled/*.whl dist/compiled/package
+	PYTHONPATH=dist/compiled/package $(BIN)/python -P -c 'import extauthz.authorizer as a; assert a.__file__.endswith(".so"), a'
+	$(BIN)/pytest -o "pythonpath=dist/compiled/package ." tests/decisions tests/advisories tests/properties/test_warmth.py
 
 e2e: $(READY)  ## the stacks in real containers: needs a Docker daemon, or root and Debian's docker.io
 	$(BIN)/pytest -m docker tests/e2e

@@ -73,6 +73,10 @@ class NeedKeySet:
     kid: str | None
     """The key that a held set lacks; None when all are missing, or no key verifies a token that names none."""
 
+    def __reduce__(self) -> tuple[type[NeedKeySet], tuple[Provider, str | None]]:
+        """To the process that fetches: by the arguments, since a compiled frozen class takes no state."""
+        return NeedKeySet, (self.provider, self.kid)
+
 
 class KeySets:
     """The key sets of a process, by all that decides on a provider's keys.
