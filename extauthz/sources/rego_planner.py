@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from extauthz.errors import EnvironmentUnfitError, PolicyError
@@ -45,8 +45,10 @@ def plan_with_regopy(modules: Sequence[Module], entry_points: Sequence[str], *, 
     doubtful = list(doubts(modules))
     if doubtful:
         raise PolicyError(doubtful)
+    # Plans name files without their folders: numbers tell modules apart.
+    names = {f"{number}.rego": module for number, module in enumerate(modules)}
     request = {
-        "modules": [[module.path, module.text] for module in modules],
+        "modules": [[name, module.text] for name, module in names.items()],
         "query": query,
         "entry_points": list(entry_points),
         "memory": MAX_MEMORY_BYTES,
@@ -71,9 +73,8 @@ def plan_with_regopy(modules: Sequence[Module], entry_points: Sequence[str], *, 
         raise _not_planned(modules, "the compiler failed: there is an expression that it cannot read")
     answer = json.loads(done.stdout)
     if "error" in answer:
-        raise PolicyError(_regopy_diagnostics(answer["error"], modules))
-    plan: object = answer["plan"]
-    return plan
+        raise PolicyError(_regopy_diagnostics(answer["error"], names))
+    return _with_paths(answer["plan"], names)
 
 
 def _takes_too_long(modules: Sequence[Module]) -> PolicyError:
@@ -92,12 +93,12 @@ _REGOPY_ERROR = re.compile(
 )
 
 
-def _regopy_diagnostics(text: str, modules: Sequence[Module]) -> list[Diagnostic]:
+def _regopy_diagnostics(text: str, names: Mapping[str, Module]) -> list[Diagnostic]:
     """What `regopy` says, which is a tree in parentheses, as diagnostics."""
-    known = {module.path: module for module in modules}
+    only = next(iter(names.values())) if len(names) == 1 else None
     found: list[Diagnostic] = []
     for match in _REGOPY_ERROR.finditer(text):
-        module = known.get(match["file"] or match["ast_file"] or "", modules[0] if len(modules) == 1 else None)
+        module = names.get(match["file"] or match["ast_file"] or "", only)
         offset = int(match["offset"] or match["ast_offset"] or 0)
         place = module.span(_characters(module.text, offset)) if module else Span("<rego>", 1, 1)
         found.append(Diagnostic(place, RegoCode.SYNTAX, _one_line(match["message"])))
@@ -176,7 +177,7 @@ def _plan_with_opa(binary: str, modules: Sequence[Module], entry_points: Sequenc
     return _with_paths(bundle.plan, names)
 
 
-def _with_paths(plan: object, names: dict[str, Module]) -> object:
+def _with_paths(plan: object, names: Mapping[str, Module]) -> object:
     """The plan with the modules' own paths for the names they were compiled under."""
     if isinstance(plan, dict):
         for file in plan.get("static", {}).get("files") or []:

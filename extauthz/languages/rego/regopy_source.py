@@ -22,8 +22,11 @@ _LITERALS = frozenset({"true", "false", "null"})
 
 
 def without_texts(text: str) -> str:
-    """The module with its strings and comments blanked out: every character stays where it is."""
-    return _NO_CODE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
+    """The module with its strings and comments blanked out: every character stays where it is.
+
+    The quote that begins a string stays: something stands there.
+    """
+    return _NO_CODE.sub(lambda match: match[0][0].replace("#", " ") + re.sub(r"[^\n]", " ", match[0][1:]), text)
 
 
 def doubts(modules: Sequence[Module]) -> Iterator[Diagnostic]:

@@ -115,3 +115,24 @@ def test_real_opa():
 
     with pytest.raises(RegoEvaluationError, match=r"clash\.rego:3: to_number"):
         load_modules([clash], {}, ["a/r"], opa_planner()).evaluate("a/r", {"x": "y"}, now_ns=0, strict=True)
+
+
+def test_modules_are_never_written(tmp_path):
+    """The compiler saves modules beside a plan, by name: those must not be the files that they were read from."""
+    path = tmp_path / "a.rego"
+    path.write_text("package old\n")
+    plan_with_regopy([Module(str(path), "package a\n\nr := 1\n")], ["a"])
+    assert path.read_text() == "package old\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_modules_of_one_name_are_told_apart():
+    """By their folders, in plans and in diagnostics."""
+    modules = [Module(f"{folder}/m.rego", f"package {folder}\n\nr := 1\n") for folder in "ab"]
+    plan = plan_with_regopy(modules, ["a", "b"])
+    assert isinstance(plan, dict)
+    assert sorted(file["value"] for file in plan["static"]["files"]) == ["a/m.rego", "b/m.rego"]
+    broken = [modules[0], Module("b/m.rego", "package b\n\nr := \n")]
+    with pytest.raises(PolicyError) as caught:
+        plan_with_regopy(broken, ["a", "b"])
+    assert [diagnostic.span.file for diagnostic in caught.value.diagnostics] == ["b/m.rego"]

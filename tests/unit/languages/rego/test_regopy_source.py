@@ -38,6 +38,7 @@ def test_references_as_values(expression):
         'x == "p with input.x as input.y"',
         "p # with input.x as input.y",
         "p with input.x as true",
+        'p with input.x as "a"\n\nq := 1\n\ns if p',
     ],
 )
 def test_what_is_read_rightly(expression):
@@ -55,4 +56,4 @@ def test_every_module_has_a_package():
 def test_characters_stay_where_they_are():
     """Places in the text without strings are places in the text."""
     text = 'a "b\\"c" `d\ne` # f\ng'
-    assert without_texts(text) == "a" + " " * 10 + "\n" + " " * 6 + "\ng"
+    assert without_texts(text) == 'a "' + " " * 6 + "` \n" + " " * 6 + "\ng"
