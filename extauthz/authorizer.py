@@ -16,12 +16,12 @@ from extauthz.authn.authenticator import Authenticator, KeySets, NeedKeySet, Ver
 from extauthz.authn.challenge import challenge_for
 from extauthz.errors import DecidedError, RequestError
 from extauthz.model.access import ANONYMOUS, AccessRequest, Deadline, Facts, Principal, RoleHolding
-from extauthz.model.decision import Decision, Effect, HeaderChanges, Judgment, PolicyId, Reason
+from extauthz.model.decision import Decision, Effect, HeaderChanges, Judgment, Outcome, PolicyId, Reason
 from extauthz.model.engine import ENGINE_POLICY, EngineAnswer
 from extauthz.model.policy import Authentication, PolicySet, Route
 from extauthz.pdp.canonical import PathReader, canonical_host
 from extauthz.pdp.evaluate import RouteRules
-from extauthz.pdp.judgment import denial_reason, with_changes
+from extauthz.pdp.judgment import TwoRepliesError, denial_reason, one_of, with_changes
 from extauthz.pdp.roles import RoleResolver
 from extauthz.pdp.routes import Owner, RouteTable
 from extauthz.pdp.upstream import UpstreamHeaderInvalidError, UpstreamRenderer
@@ -146,19 +146,31 @@ def authorize(
 
 def conclude(need: NeedEngine, answer: EngineAnswer, snapshot: Snapshot) -> Decision:
     """What follows from the engine's say. INVARIANT: it allows only what the set allows."""
-    would_be = need.decision
-    if answer.reason is Reason.ALLOWED:
-        return replace(would_be, policies=(*would_be.policies, ENGINE_POLICY))
-    errored = answer.reason is Reason.EVALUATION_ERROR
+    would_be, reason = need.decision, answer.reason
+    judgment = answer.judgment or Judgment(Outcome.SATISFIED)
+    if reason is Reason.ALLOWED:
+        try:
+            return replace(
+                would_be,
+                policies=(*would_be.policies, ENGINE_POLICY),
+                upstream=with_changes(would_be.upstream, judgment.upstream),
+                details=one_of(would_be.details, judgment.details),
+            )
+        except UpstreamHeaderInvalidError:
+            reason = Reason.UPSTREAM_HEADER_INVALID
+        except TwoRepliesError:
+            reason = Reason.EVALUATION_ERROR
+    errored = reason is Reason.EVALUATION_ERROR
     return Decision(
         Effect.DENY,
         (ENGINE_POLICY,),
         (*would_be.errors, ENGINE_POLICY) if errored else would_be.errors,
-        answer.reason,
+        reason,
         would_be.route,
-        challenge=challenge_for(snapshot.policy_set.responses, answer.reason, ()),
+        challenge=challenge_for(snapshot.policy_set.responses, reason, ()),
         provider=would_be.provider,
         subject=would_be.subject,
+        details=judgment.details if reason is Reason.DENIED_BY_ENGINE else None,
     )
 
 

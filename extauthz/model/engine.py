@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from extauthz.model.decision import PolicyId, Reason
+from extauthz.model.decision import Judgment, PolicyId, Reason
 
 ENGINE_POLICY: Final = PolicyId("engine.opa")
 """Stands for its say among the policies that determined a decision."""
@@ -44,3 +44,5 @@ class EngineAnswer:
     """ALLOWED, or why not: DENIED_BY_ENGINE (it said no, or nothing), EVALUATION_ERROR (its policy failed on this
     request, or what it said cannot be read), and where it could not be asked ENGINE_UNAVAILABLE or DEADLINE_EXCEEDED.
     """
+    judgment: Judgment | None = None
+    """What else it said, where it said more than yes or no."""

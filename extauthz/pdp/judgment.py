@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
-from extauthz.model.decision import HeaderChanges, Judgment, Outcome, Reason
+from extauthz.model.decision import HeaderChanges, Judgment, Outcome, Reason, ReplyDetails
 from extauthz.pdp.upstream import UpstreamHeaderInvalidError
+
+
+class TwoRepliesError(Exception):
+    """Two policies say what the reply is to be."""
+
+
+def one_of(own: ReplyDetails | None, other: ReplyDetails | None) -> ReplyDetails | None:
+    """What the reply is to be, where only one of two says so.
+
+    Raises:
+        TwoRepliesError: both do, and a part of one would be lost.
+    """
+    if other is None or other == ReplyDetails():
+        return own
+    if own is None or own == ReplyDetails():
+        return other
+    raise TwoRepliesError("both say what the reply is to be")
 
 
 def denial_reason(judgment: Judgment, *, anonymous: bool) -> Reason:

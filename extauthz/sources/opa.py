@@ -20,11 +20,12 @@ from urllib.parse import quote, urlsplit
 from extauthz.authn.provider import origin_problem
 from extauthz.authn.strict_json import JsonRefusedError, parse_object
 from extauthz.errors import ConfigurationError
+from extauthz.languages.rego.decision import DocumentError, judgment_of
 from extauthz.languages.rego.facts_input import FactsInput
 from extauthz.languages.rego.input_document import InputRefusedError
 from extauthz.languages.rego.value import json_text
 from extauthz.model.access import Facts, JsonValue
-from extauthz.model.decision import Reason
+from extauthz.model.decision import Outcome, Reason
 from extauthz.model.engine import EngineAnswer, OpaEngine
 from extauthz.sources.circuit import Circuit
 from extauthz.sources.http_pool import ConnectionPool, Endpoint, ExchangeError, Headers, Reply, ReplyTooLargeError
@@ -199,7 +200,13 @@ class RemoteOpa:
         result = content.get("result", False)  # left out: undefined
         if result is True or result is False:
             return self._answered(_ALLOWED if result else _DENIED)
-        return self._answered(_ERRORED, f"the result is no boolean but a JSON {type(result).__name__}")
+        try:
+            # No header for the upstream: the set does not know which would have to be taken from callers beforehand.
+            judgment = judgment_of(result, headers=())
+        except DocumentError as error:
+            return self._answered(_ERRORED, f"the result: {error}")
+        allows = judgment.outcome is Outcome.SATISFIED
+        return self._answered(EngineAnswer(Reason.ALLOWED if allows else Reason.DENIED_BY_ENGINE, judgment))
 
     def _answered(self, answer: EngineAnswer, problem: str = "") -> EngineAnswer:
         if self._circuit.succeeded():

@@ -18,7 +18,7 @@ from extauthz.authorizer import (
 )
 from extauthz.errors import PathAmbiguousError, TokenExpiredError
 from extauthz.model.access import ANONYMOUS, Principal
-from extauthz.model.decision import Decision, Effect, Outcome, Reason
+from extauthz.model.decision import Decision, Effect, HeaderChanges, Judgment, Outcome, Reason, ReplyDetails
 from extauthz.model.engine import ENGINE_POLICY, EngineAnswer
 from extauthz.model.policy import (
     ApiKey,
@@ -346,3 +346,47 @@ def test_the_caller_alone_can_be_asked_for():
         caller_of(Request(target="/private", headers=bearer()), snapshot, NOW + 3600)
     with pytest.raises(PathAmbiguousError):
         caller_of(Request(target="//private"), snapshot, NOW)
+
+
+def concluded(judgment, *, reason=Reason.ALLOWED, **fields):
+    """What follows from a decision document of the engine's."""
+    snapshot = with_engine(make_route("/open", **fields), owned_headers=("x-user",))
+    need = authorize(Request(target="/open"), snapshot, NOW)
+    assert isinstance(need, NeedEngine)
+    return conclude(need, EngineAnswer(reason, judgment), snapshot)
+
+
+def test_an_engines_document_is_carried_out():
+    """Headers that go, what the client gets with an allow, and all of a denial."""
+    allowing = Judgment(Outcome.SATISFIED, ReplyDetails(headers=(("x-by", "opa"),)), HeaderChanges(remove=("x-debug",)))
+    decision = concluded(allowing)
+    assert (decision.effect, decision.details) == (Effect.ALLOW, allowing.details)
+    assert {"x-user", "x-debug"} <= set(decision.upstream.remove)
+    denying = Judgment(Outcome.UNSATISFIED, ReplyDetails(status=429, body="later"))
+    decision = concluded(denying, reason=Reason.DENIED_BY_ENGINE)
+    assert (decision.effect, decision.given_status, decision.details) == (Effect.DENY, 429, denying.details)
+
+
+def test_an_engine_touches_no_header_that_the_route_sets():
+    """It would take away who the caller is."""
+    sets = UpstreamHeader("x-user", (TemplatePart("known"),))
+    decision = concluded(Judgment(Outcome.SATISFIED, None, HeaderChanges(remove=("x-user",))), upstream_headers=(sets,))
+    assert (decision.effect, decision.reason) == (Effect.DENY, Reason.UPSTREAM_HEADER_INVALID)
+
+
+def test_two_documents_are_an_error():
+    """The route's own and the engine's: a part of one would be lost."""
+    own = need_with(ReplyDetails(headers=(("x-a", "1"),)))
+    snapshot = with_engine(make_route("/open"))
+    both = Judgment(Outcome.SATISFIED, ReplyDetails(query_remove=("debug",)))
+    decision = conclude(own, EngineAnswer(Reason.ALLOWED, both), snapshot)
+    assert (decision.effect, decision.reason) == (Effect.DENY, Reason.EVALUATION_ERROR)
+    decision = conclude(own, EngineAnswer(Reason.ALLOWED), snapshot)
+    assert decision.details == own.decision.details
+
+
+def need_with(details):
+    """A request that a route's own document allows."""
+    need = authorize(Request(target="/open"), with_engine(make_route("/open")), NOW)
+    assert isinstance(need, NeedEngine)
+    return dataclasses.replace(need, decision=dataclasses.replace(need.decision, details=details))

@@ -1,7 +1,7 @@
 import pytest
 
 from extauthz.model.decision import HeaderChanges, Judgment, Outcome, Reason, ReplyDetails
-from extauthz.pdp.judgment import denial_reason, with_changes
+from extauthz.pdp.judgment import TwoRepliesError, denial_reason, one_of, with_changes
 from extauthz.pdp.upstream import UpstreamHeaderInvalidError
 
 NO = Judgment(Outcome.UNSATISFIED, ReplyDetails())
@@ -39,3 +39,14 @@ def test_headers_of_the_route_stay_its_own(judged):
     """Neither overwritten nor removed."""
     with pytest.raises(UpstreamHeaderInvalidError):
         with_changes(HeaderChanges((("x-user", "a"),)), judged)
+
+
+def test_one_of_two_says_what_the_reply_is():
+    """Saying nothing is no reply; where both say something, neither counts."""
+    some, other, nothing = ReplyDetails(status=302), ReplyDetails(body="x"), ReplyDetails()
+    for quiet in (None, nothing):
+        assert one_of(some, quiet) == some
+        assert one_of(quiet, some) == some
+    assert one_of(None, None) is None
+    with pytest.raises(TwoRepliesError):
+        one_of(some, other)

@@ -29,7 +29,7 @@ EXPECTED = {
     "conflict": Reason.EVALUATION_ERROR,
     "number": Reason.EVALUATION_ERROR,
     "null": Reason.EVALUATION_ERROR,
-    "object": Reason.EVALUATION_ERROR,
+    "object": Reason.ALLOWED,
 }
 FACTS = make_facts()
 
@@ -198,6 +198,31 @@ def test_anything_else_allows_nothing(status, body, reason):
         assert opa.answers == {reason: 1}
 
     asking(replies(status, body), use)
+
+
+def test_a_decision_document_says_more_than_yes_or_no():
+    """The document of opa-envoy-plugin's users; what it cannot carry out is an error, not left out."""
+    denial = {"allowed": False, "http_status": 429, "body": "later", "headers": {"retry-after": "9"}}
+    allow = {"allowed": True, "request_headers_to_remove": ["x-debug"], "response_headers_to_add": {"x-by": "opa"}}
+    wrong = [
+        {"allowed": True, "headers": {"x-user": "root"}},
+        {"allowed": "yes"},
+        {"allowed": False, "http_status": 200},
+    ]
+
+    async def use(opa, server):
+        server.answer = replies(200, json.dumps({"result": denial}).encode())
+        answer = await opa.ask(FACTS, 5.0)
+        assert (answer.reason, answer.judgment.details.status) == (Reason.DENIED_BY_ENGINE, 429)
+        assert (answer.judgment.details.body, answer.judgment.details.headers) == ("later", (("retry-after", "9"),))
+        server.answer = replies(200, json.dumps({"result": allow}).encode())
+        answer = await opa.ask(FACTS, 5.0)
+        assert (answer.reason, answer.judgment.upstream.remove) == (Reason.ALLOWED, ("x-debug",))
+        for document in wrong:
+            server.answer = replies(200, json.dumps({"result": document}).encode())
+            assert await ask(opa) is Reason.EVALUATION_ERROR
+
+    asking(replies(), use)
 
 
 def test_errors_of_the_policy_are_told_now_and_then_and_close_nothing():
