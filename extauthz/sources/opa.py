@@ -10,6 +10,7 @@ Document: openpolicyagent.org, "REST API Reference", "Data API".
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ from extauthz.errors import ConfigurationError
 from extauthz.languages.rego.decision import DocumentError, judgment_of
 from extauthz.languages.rego.facts_input import FactsInput
 from extauthz.languages.rego.input_document import InputRefusedError
-from extauthz.languages.rego.value import json_text
+from extauthz.languages.rego.value import Value, json_text
 from extauthz.model.access import Facts, JsonValue
 from extauthz.model.decision import Outcome, Reason
 from extauthz.model.engine import EngineAnswer, OpaEngine
@@ -161,8 +162,8 @@ class RemoteOpa:
 
     async def _ask(self, facts: Facts, seconds: float) -> EngineAnswer:
         try:
-            question = json_text({"input": _INPUT.make(facts)}).encode()
-        except InputRefusedError as error:
+            question = _written({"input": _INPUT.make(facts)})
+        except (InputRefusedError, RecursionError) as error:  # a body may be nested as deep as it likes
             self._circuit.abandoned()
             self._report(f"no input document: {error}")
             return _ERRORED
@@ -225,6 +226,13 @@ class RemoteOpa:
         if self._circuit.failed(self._monotonic()):
             self._on_trouble(f"{problem}; requests are answered as could-not-decide until it answers again")
         return answer
+
+
+def _written(document: dict[str, Value]) -> bytes:
+    try:
+        return json.dumps(document, separators=(",", ":")).encode()
+    except TypeError:  # a number of a body with more digits than a double has
+        return json_text(document).encode()
 
 
 def _explained(content: Mapping[str, JsonValue]) -> str:

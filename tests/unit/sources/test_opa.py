@@ -134,12 +134,30 @@ def test_the_input_is_that_of_rego_in_a_policy_set():
     asking(replies(), use)
 
 
+def test_numbers_of_a_body_keep_their_digits():
+    """A double would lose them, and with them what a policy compares."""
+    body = b'{"amount": 1.00000000000000000001, "id": 123456789012345678901234567890}'
+    request = Request(headers={"content-type": ["application/json"]}, body=body)
+
+    async def use(opa, server):
+        await ask(opa, make_facts(request))
+        assert b'"amount":1.00000000000000000001' in server.asked[0].body
+        assert b'"id":123456789012345678901234567890' in server.asked[0].body
+
+    asking(replies(), use)
+
+
 def test_a_request_that_makes_no_input_is_an_evaluation_error():
-    """And is not asked about."""
+    """And is not asked about: a malformed query, bodies nested deeper and deeper."""
+    depths = [100_000, *range(1000, 300, -10)]
+    bodies = [b"[" * depth + b"]" * depth for depth in depths]
+    nested = [Request(headers={"content-type": ["application/json"]}, body=body) for body in bodies]
 
     async def use(opa, server):
         assert await ask(opa, make_facts(Request(target="/?a=%zz"))) is Reason.EVALUATION_ERROR
+        assert await ask(opa, make_facts(nested[0])) is Reason.EVALUATION_ERROR
         assert server.asked == []
+        assert {await ask(opa, make_facts(each)) for each in nested} <= {Reason.EVALUATION_ERROR, Reason.ALLOWED}
 
     asking(replies(200, b'{"result": true}'), use)
 
