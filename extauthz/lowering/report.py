@@ -46,6 +46,9 @@ DIFFERENCES = (
 )
 """Where Envoy's answer differs, and nothing can be done about it in its configuration."""
 
+_ROUTE_ANEW = (
+    "Envoy chooses its route anew once a module has changed a header; after the authorizer's answer it does not"
+)
 _REMOTE_KEYS = (
     "Envoy fetches the keys of {name} by itself, every five minutes: a key that the authorizer would refuse (RSA below "
     "2048 bits, not for signatures), and a key published or withdrawn since, may count for one and not for the other"
@@ -54,10 +57,12 @@ _REMOTE_KEYS = (
 
 def differences(plan: Plan | WasmPlan) -> tuple[str, ...]:
     """The differences that this set can come to."""
+    changes_headers = isinstance(plan, WasmPlan) and any(route.upstream_headers for route in plan.policy_set.routes)
+    anew = (_ROUTE_ANEW,) if changes_headers else ()
     if not plan.providers:
-        return ()
+        return anew
     remote = [p.name for p in plan.providers if isinstance(p.keys, RemoteKeys)]
-    return (*DIFFERENCES, *(_REMOTE_KEYS.format(name=name) for name in remote))
+    return (*DIFFERENCES, *(_REMOTE_KEYS.format(name=name) for name in remote), *anew)
 
 
 def report_document(plan: Plan | WasmPlan, *, has_authorizer: bool) -> JsonObject:

@@ -89,3 +89,13 @@ def test_a_modules_report_names_it():
     assert "  allow a.allow.x\n      it reads body" in text
     with pytest.raises(LoweringError):
         refuse_residual(plan)
+
+
+def test_a_module_that_changes_headers_differs_in_the_choice_of_envoys_route():
+    """Also where there are no tokens to differ about."""
+    text = "version: 1\nname: s\nroutes: [{name: a, path: '/{x}', public: true%s}]\n"
+    header = ", upstream_headers: {set: {x-a: '{path.x}'}}"
+    assert differences(compile_module(policy_set(text % ""))) == ()
+    assert differences(make_plan(policy_set(text % header))) == ()
+    (difference,) = differences(compile_module(policy_set(text % header)))
+    assert "anew" in difference
