@@ -1,6 +1,8 @@
 import asyncio
 import contextlib
 import socket
+import time
+from collections import Counter
 
 import grpc
 import pytest
@@ -10,7 +12,7 @@ from extauthz.errors import EnvironmentUnfitError
 from extauthz.lowering.address import Address, TcpAddress
 from extauthz.server.call import GrpcStatus
 from extauthz.server.check_method import AUTHORIZATION_SERVICE, CHECK_PATH
-from extauthz.server.grpc_aio import GrpcioTransport
+from extauthz.server.grpc_aio import MAX_PENDING_CALLS, GrpcioTransport
 
 LOCAL = TcpAddress("127.0.0.1", 0)
 
@@ -136,6 +138,24 @@ def test_under_constant_load_stopping_does_not_wait_for_ever():
                 await asyncio.wait(asking)
 
     asyncio.run(main())
+
+
+def test_a_crowd_is_answered_as_far_as_it_can_be_in_time():
+    """What comes above that is refused at once: if it all waited, nobody would be answered in time."""
+
+    async def answer(call):
+        time.sleep(0.001)  # noqa: ASYNC251 - a decision takes the only thread that there is
+        await call.reply(b"")
+
+    async def main():
+        async with connected({"/a/B": answer}) as channel:
+            call = channel.unary_unary("/a/B")
+            calls = [call(b"", timeout=60) for _ in range(4 * MAX_PENDING_CALLS)]
+            return await asyncio.gather(*(each.code() for each in calls))
+
+    codes = Counter(asyncio.run(main()))
+    assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.CANCELLED}
+    assert MAX_PENDING_CALLS <= codes[grpc.StatusCode.OK] < 2 * MAX_PENDING_CALLS
 
 
 def test_addresses_that_were_bound_are_given_back():
