@@ -15,8 +15,9 @@ from extauthz.authoring.language import SUITE
 from extauthz.authoring.layout import BLANK, Branch, Entry, Layout, Leaf, read_layout
 from extauthz.authoring.layout_text import layout_text
 from extauthz.errors import ConfigurationError, PolicyError
+from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.language import API_KEYS, POLICY
-from extauthz.languages.policy_yaml.nodes import AnyNode, Items, plain_value
+from extauthz.languages.policy_yaml.nodes import AnyNode, Items, Scalar, kind_of, plain_value
 from extauthz.languages.policy_yaml.reader import read_document
 from extauthz.languages.policy_yaml.report import Report
 from extauthz.languages.policy_yaml.shapes import Shape
@@ -52,6 +53,8 @@ def formatted(path: str, content: bytes, *, is_suite: bool) -> bytes:
 def _read(path: str, content: bytes) -> AnyNode:
     report = Report()
     root = read_document(path, content, report)
+    if isinstance(root, Scalar):
+        report.error(Code.WRONG_TYPE, root, f"a mapping is needed here, not {kind_of(root)}")
     if root is None or report.has_errors:
         raise PolicyError(report.diagnostics([] if root is None else [root]))
     return root

@@ -56,7 +56,8 @@ def run(arguments: list[str]) -> int:
     except typer.TyperException as error:  # usage: an unknown flag, a missing argument, a value of the wrong type
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "extauthz"
-        typer.echo(f"{error.format_message()}\nTry '{command} --help'.", err=True)
+        message = error.format_message().replace("Value error, ", "")  # whose error it is says the exit code
+        typer.echo(f"{message}\nTry '{command} --help'.", err=True)
         return EXIT_WRONG_INPUT
     except PolicyError as error:
         _print_diagnostics(error)
