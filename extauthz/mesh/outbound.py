@@ -62,7 +62,8 @@ def outbound_listener(
     )
     policy = [] if enforcement is None else enforcement.filters
     http = http_filter(OUTBOUND, [*policy, _rate_limit_filter()], {**fields, **routes})
-    is_http = {"application_protocols": ["http/1.0", "http/1.1", "h2c"]}
+    # TLS names protocols too, those inside of it.
+    is_http = {"application_protocols": ["http/1.0", "http/1.1", "h2c"], "transport_protocol": "raw_buffer"}
     other = tcp_filter(PASSTHROUGH if unknown is Unknown.PASS else BLACK_HOLE)
     return {
         "name": OUTBOUND,

@@ -7,6 +7,7 @@ the authorizer at once, and by Envoy's own filters when it has read its listener
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 import sys
@@ -51,6 +52,8 @@ _DRAIN_TIME_SECONDS: Final = 5
 """How long connections under replaced listeners may last."""
 _STOP_SECONDS: Final = 5.0
 _ADMIN: Final = TcpAddress("127.0.0.1", ADMIN_PORT)
+_LIBRARY: Final = ctypes.CDLL(None)  # loaded before anything is forked
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _SIDES: Final = ("inbound", "outbound")
 
 
@@ -174,6 +177,7 @@ class _Running:
             "--disable-hot-restart",
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C reaches us alone; we stop it
+            preexec_fn=_end_with_parent,
         )
         try:
             await self._watch_over(process)
@@ -301,6 +305,14 @@ def write_file(path: Path, document: JsonObject) -> None:
         raise EnvironmentUnfitError(
             f"{path}: {error.strerror}: name a folder that can be written with --directory"
         ) from None
+
+
+def _end_with_parent() -> None:
+    """Have this process killed when the one ends that made it: prctl(2).
+
+    An Envoy that nobody watches over would go on under an old policy, and share the ports with its successor.
+    """
+    _LIBRARY.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -31,7 +31,11 @@ from extauthz.mesh.template import HEALTH_PORT, PROMETHEUS_PORT
 ADMIN_PORT: Final = 15000
 INBOUND_AUTHORIZER: Final = "extauthz"
 OUTBOUND_AUTHORIZER: Final = "extauthz_outbound"
+HEALTH: Final = "health"
+PROMETHEUS: Final = "prometheus"
 
+_MAX_CONNECTIONS: Final = 50_000
+"""From callers and the application together; what kubelets and scrapers ask is served beyond it."""
 _ADMIN: Final = "administration"
 _AGENT: Final = "agent"
 _CONTROL: Final = "control"
@@ -123,6 +127,7 @@ def bootstrap(sidecar: Sidecar, sides: Sequence[Side | None], listeners: Path) -
             "cluster": f"{pod.workload}.{pod.namespace}",
         },
         "dynamic_resources": discovery,
+        "overload_manager": {"resource_monitors": [_connection_limit()]},
         "static_resources": {"clusters": _clusters(sidecar, sides)},
     }
 
@@ -157,8 +162,8 @@ def listener_file(sidecar: Sidecar, sides: Sequence[Side | None]) -> JsonObject:
             routes=routes,
             access_log=sidecar.access_log,
         ),
-        _forwarding("health", pod, HEALTH_PORT, _AGENT, "/healthz/ready"),
-        _forwarding("prometheus", pod, PROMETHEUS_PORT, _ADMIN, "/stats/prometheus"),
+        _forwarding(HEALTH, pod, HEALTH_PORT, _AGENT, "/healthz/ready"),
+        _forwarding(PROMETHEUS, pod, PROMETHEUS_PORT, _ADMIN, "/stats/prometheus"),
     ]
     typed = [{"@type": "type.googleapis.com/envoy.config.listener.v3.Listener", **each} for each in listeners]
     return {"resources": typed}
@@ -173,6 +178,18 @@ def policy_clusters(sides: Sequence[Side | None]) -> list[JsonObject]:
             made[name] = authorizer_cluster(side.authorizer, name=name)
             made |= {each["name"]: each for each in side.enforcement.clusters}
     return list(made.values())
+
+
+def _connection_limit() -> JsonObject:
+    """`ResourceMonitor`: descriptors must not run out, which would take the proxy's own calls with them."""
+    kind = "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    return {
+        "name": "envoy.resource_monitors.global_downstream_max_connections",
+        "typed_config": {
+            "@type": f"type.googleapis.com/{kind}",
+            "max_active_downstream_connections": _MAX_CONNECTIONS,
+        },
+    }
 
 
 def _clusters(sidecar: Sidecar, sides: Sequence[Side | None]) -> list[JsonObject]:
@@ -202,6 +219,7 @@ def _forwarding(name: str, pod: PodEnvironment, port: int, target: str, path: st
         "name": name,
         "address": {"socket_address": {"address": pod.wildcard, "port_value": port}},
         "filter_chains": [{"filters": [http_filter(name, [], config)]}],
+        "ignore_global_conn_limit": True,
     }
 
 

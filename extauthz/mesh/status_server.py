@@ -17,8 +17,14 @@ from extauthz import __version__
 from extauthz.errors import EnvironmentUnfitError
 from extauthz.lowering.address import Address, TcpAddress
 from extauthz.mesh.application_probe import run_probe
+from extauthz.mesh.inbound import INBOUND
 from extauthz.mesh.local_http import Answer, get
+from extauthz.mesh.outbound import OUTBOUND
 from extauthz.mesh.pod_environment import PodEnvironment
+from extauthz.mesh.sidecar_bootstrap import HEALTH, PROMETHEUS
+
+LISTENERS: Final = frozenset({INBOUND, OUTBOUND, HEALTH, PROMETHEUS})
+"""Without one of them, the proxy would be live all the same."""
 
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -39,6 +45,10 @@ class Readiness:
         try:
             if get(self.proxy, "/ready").status != 200:
                 return "the proxy is not live: it waits for its configuration, or for certificates"
+            lines = get(self.proxy, "/listeners").body.decode(errors="replace").splitlines()
+            missing = LISTENERS.difference(line.partition("::")[0] for line in lines)
+            if missing:
+                return f"the proxy does not listen ({', '.join(sorted(missing))}): is a port taken? Its log says"
             for each in self.authorizers:
                 if get(each, "/readyz").status != 200:
                     return f"the authorizer at {each} is not ready"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import ssl
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
 
 from tests.harness.certificates import CertificateAuthority
-from tests.netns.namespaces import OUTSIDE, POD, PROXY, pod_and_outside
+from tests.netns.namespaces import APP, OUTSIDE, POD, PROXY, pod_and_outside
 from tests.netns.sidecars import MeshPod, application, call, mesh_pod, status, write_certificates
 
 pytestmark = [pytest.mark.netns, pytest.mark.envoy]
@@ -78,22 +80,40 @@ def mesh(tmp_path_factory):
         yield Mesh(stack.enter_context(orders), stack.enter_context(frontend))
 
 
-HELLO = """
+TALK = """
 import socket, sys
 said = b""
 with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as connection:
-    connection.sendall(b"HELO")
+    connection.sendall(bytes.fromhex(sys.argv[3]))
     try:
-        said = connection.recv(99)
+        said = connection.recv(999)
     except ConnectionResetError:
         pass
-print(said)
+sys.stdout.buffer.write(said)
 """
 
 
-def say_hello(namespace, host, port):
-    """What comes back for a line that is no HTTP, until the connection is closed."""
-    return namespace.run(sys.executable, "-c", HELLO, host, str(port)).stdout
+def say(namespace, host, port, first):
+    """What comes back for these bytes, until the connection is closed."""
+    return namespace.run(sys.executable, "-c", TALK, host, str(port), first.hex()).stdout.encode()
+
+
+def client_hello(*protocols):
+    """How a client begins that speaks TLS and offers these protocols inside of it."""
+    context, sent = ssl.create_default_context(), ssl.MemoryBIO()
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname="other.example").do_handshake()
+    return sent.read()
+
+
+def await_true(condition):
+    """Wait until it holds."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def get(mesh, host, path="/orders/1", *headers, port=80):
@@ -136,7 +156,7 @@ def test_an_instance_must_be_who_it_should_be(mesh):
 def test_a_host_that_is_no_service_is_refused(mesh):
     """By name; and what is not HTTP is closed without reaching anybody."""
     assert get(mesh, "elsewhere") == 502
-    assert say_hello(mesh.frontend.namespace, POD, 8080) == "b''\n"
+    assert say(mesh.frontend.namespace, POD, 8080, b"HELO") == b""
 
 
 def test_calls_above_the_limit_are_refused_by_the_caller(mesh):
@@ -173,15 +193,33 @@ def test_a_transparent_sidecar_that_takes_clear_text(tmp_path):
     }
     certificates = certificates_of(tmp_path)
     init = ("--family", "4", "-m", "TPROXY", "--redirect-dns", "--capture-all-dns")
-    flags = ["--mtls", "permissive", "--certs", certificates["orders"]]
+    flags = ["--mtls", "permissive", "--certs", certificates["orders"], "--unknown", "pass"]
     with ExitStack() as stack:
         pod, outside = stack.enter_context(pod_and_outside())
         stack.enter_context(application(pod))
         orders = mesh_pod(pod, POD, tmp_path / "orders", *flags, account="orders", variables=variables, init=init)
-        stack.enter_context(orders)
+        running = stack.enter_context(orders)
         (answer,) = call(outside, POD, 8080)
         seen = json.loads(answer["body"])
         assert (seen["peer"], "x-forwarded-client-cert" in seen["headers"]) == (OUTSIDE, False)
         assert status(outside, POD, 15020, "--path", "/app-health/app/readyz") == 200
         assert status(outside, POD, 15020, "--path", "/app-health/app/livez") == 500
         assert status(outside, POD, 15020, "--path", "/app-health/app/startupz") == 404
+        stack.enter_context(outside.serving("0.0.0.0", "--tcp", "8443", uid=APP))
+        for number, first in enumerate([b"HELO", client_hello("h2", "http/1.1"), client_hello()], 1):
+            assert b"HTTP/1.1 400" not in say(pod, OUTSIDE, 8443, first)
+            await_true(lambda n=number: f"upstream_cx_total: {n}" in running.admin("/stats?filter=cluster.passthrough"))
+
+
+def test_a_changed_policy_is_enforced(mesh):
+    """By the authorizer at once, and Envoy takes the new listeners; a broken policy leaves the last good one."""
+    policy = mesh.orders.folder.parent / "policy.yaml"
+    assert get(mesh, "orders", "/new") == 401
+    policy.write_text(f"{POLICY}  - {{name: new, path: /new, public: true}}\n")
+    await_true(lambda: get(mesh, "orders", "/new") == 200)
+    await_true(
+        lambda: "lds.update_success: 2" in mesh.orders.admin("/stats?filter=listener_manager.lds.update_success")
+    )
+    policy.write_text("version: 1\nroutes: 1\n")
+    await_true(lambda: "policy_load_failed" in (mesh.orders.folder / "sidecar.log").read_text())
+    assert (get(mesh, "orders", "/new"), get(mesh, "orders"), get(mesh, "orders", "/audit")) == (200, 200, 403)

@@ -113,6 +113,13 @@ def test_a_rate_limit_is_of_one_service():
     assert not other.typed_per_filter_config
 
 
+def test_tls_is_not_taken_for_the_protocol_inside_of_it():
+    """A client names HTTP in its handshake, too."""
+    made = outbound_listener(None, address="0.0.0.0", unknown=Unknown.PASS, routes={}, access_log=None)
+    (http,) = (each for each in made["filter_chains"] if each["name"] == "http")
+    assert http["filter_chain_match"]["transport_protocol"] == "raw_buffer"
+
+
 @pytest.mark.parametrize(("unknown", "cluster_name"), [(Unknown.REFUSE, "black_hole"), (Unknown.PASS, "passthrough")])
 def test_what_is_no_http(unknown, cluster_name):
     """Goes where unknown hosts go."""

@@ -3,6 +3,10 @@ from __future__ import annotations
 import io
 import json
 import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -83,17 +87,38 @@ def settings(policy_file, folder):
     )
 
 
+def start(tmp_path, policy_file, log):
+    """Run the sidecar with `envoy` of the folder in Envoy's place."""
+    logger = build_logger(log, log_format=LogFormat.JSON, level=LogLevel.INFO)
+    proxy = Proxy(tmp_path / "envoy", tmp_path, "warning", 1, 0.0)
+    policies = Policies(settings(policy_file, tmp_path), None, Mode.CHECK)
+    run_sidecar(sidecar(tmp_path), policies, proxy, logger)
+
+
 def run(tmp_path, policy_file, script):
     """Run the sidecar with a program in Envoy's place; its log."""
     program = tmp_path / "envoy"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     log = io.StringIO()
-    logger = build_logger(log, log_format=LogFormat.JSON, level=LogLevel.INFO)
-    proxy = Proxy(program, tmp_path, "warning", 1, 0.0)
-    policies = Policies(settings(policy_file, tmp_path), None, Mode.CHECK)
-    run_sidecar(sidecar(tmp_path), policies, proxy, logger)
+    start(tmp_path, policy_file, log)
     return log.getvalue()
+
+
+def await_true(condition):
+    """Wait until it holds."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_running(process):
+    """Whether it has not ended; one that nobody has asked about yet has."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_the_sidecar_ends_with_envoy(tmp_path, policy_file):
@@ -127,3 +152,21 @@ sleep 30 & wait
 """
     assert "listeners_replaced" in run(tmp_path, policy_file, script)
     assert "x-added" in listeners_path(tmp_path).read_text()
+
+
+def test_envoy_ends_when_the_sidecar_is_killed(tmp_path, policy_file):
+    """Nobody would watch over it, and its successor would share the ports with it."""
+    program, told = tmp_path / "envoy", tmp_path / "pid"
+    program.write_text(f"#!/bin/sh\necho $$ > {told}.new\nmv {told}.new {told}\nexec sleep 60\n")
+    program.chmod(0o755)
+    script = (
+        f"import sys, pathlib\nfrom tests.unit.mesh.test_sidecar import start\n"
+        f"start(pathlib.Path({str(tmp_path)!r}), {policy_file!r}, sys.stderr)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[3])
+    await_true(told.exists)
+    proxy = int(told.read_text())
+    assert is_running(proxy)
+    process.kill()
+    process.wait()
+    await_true(lambda: not is_running(proxy))

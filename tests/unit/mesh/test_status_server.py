@@ -61,11 +61,18 @@ def ask(readiness, path, **changes):
 
 def test_ready_is_the_proxy_and_every_authorizer():
     """Any of them missing is told by its name; so is the end."""
-    good = {"/ready": (200, "LIVE"), "/readyz": (200, "ok")}
-    with serving(good) as both, serving({"/ready": (503, ""), "/readyz": (503, "")}) as neither:
+    listeners = "".join(f"{name}::0.0.0.0:1\n" for name in ("inbound", "outbound", "health", "prometheus"))
+    good = {"/ready": (200, "LIVE"), "/readyz": (200, "ok"), "/listeners": (200, listeners)}
+    deaf = {**good, "/listeners": (200, listeners.replace("inbound", "other"))}
+    with (
+        serving(good) as both,
+        serving({"/ready": (503, ""), "/readyz": (503, "")}) as neither,
+        serving(deaf) as half,
+    ):
         assert ask(Readiness(both, [both]), "/healthz/ready").status_code == 200
         for proxy, authorizer, said in [
             (neither, both, "not live"),
+            (half, both, "does not listen (inbound)"),
             (both, neither, "is not ready"),
             (NOBODY, both, "no answer"),
         ]:
