@@ -26,7 +26,9 @@ def test_line_breaks_and_byte_order_mark(text):
     assert formatted("p.yaml", text.encode(), is_suite=False) == b"a: 1\nb: |\n  x\n  y\n"
 
 
-@pytest.mark.parametrize("content", [b"a: 1\na: 2\n", b"a: !x 1\n", b"a: [\n", b"", b"\xff", b"a: 1\n---\nb: 1\n", b"text\n"])
+@pytest.mark.parametrize(
+    "content", [b"a: 1\na: 2\n", b"a: !x 1\n", b"a: [\n", b"", b"\xff", b"a: 1\n---\nb: 1\n", b"text\n"]
+)
 def test_what_cannot_be_read_is_not_formatted(content):
     """Each reason is told, at its place."""
     with pytest.raises(PolicyError) as caught:
