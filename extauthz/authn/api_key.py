@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 
 from extauthz.errors import ApiKeyUnknownError
 from extauthz.model.access import Principal
-from extauthz.model.policy import ApiKey, ApiKeyProvider
+from extauthz.model.provider import ApiKey, ApiKeyProvider
 
 
 class ApiKeys:

@@ -47,7 +47,7 @@ from extauthz.errors import (
     TokenMalformedError,
 )
 from extauthz.model.access import ANONYMOUS, AccessRequest, Principal
-from extauthz.model.policy import ApiKeyProvider, Provider
+from extauthz.model.provider import ApiKeyProvider, Provider
 
 __all__ = ["Authenticator", "KeySets", "NeedKeySet", "VerifiedTokens"]
 

@@ -11,7 +11,7 @@ from itertools import chain
 
 from extauthz.errors import ClaimInvalidError
 from extauthz.model.access import Claims, JsonValue, Principal
-from extauthz.model.policy import ClaimPath, Provider
+from extauthz.model.provider import ClaimPath, Provider
 
 WILDCARD = "*"
 """The key of a claim path that stands for every element of a list."""

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from extauthz.errors import CredentialsAmbiguousError
 from extauthz.model.access import AccessRequest
-from extauthz.model.policy import TokenLocation
+from extauthz.model.provider import TokenLocation
 
 _Place = TypeVar("_Place")
 

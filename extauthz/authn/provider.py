@@ -21,7 +21,7 @@ from extauthz.authn.keyset import (
     secret_problem,
 )
 from extauthz.model.access import JsonValue
-from extauthz.model.policy import ClaimPath, Provider, RemoteKeys, SharedSecret, StaticKeys
+from extauthz.model.provider import ClaimPath, Provider, RemoteKeys, SharedSecret, StaticKeys
 
 
 def check_provider_keys(provider: Provider) -> list[str]:

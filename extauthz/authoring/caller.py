@@ -13,7 +13,8 @@ from extauthz.languages.policy_yaml.nodes import AnyNode, Scalar
 from extauthz.languages.policy_yaml.report import Report, quoted
 from extauthz.languages.policy_yaml.shapes import Entry, texts
 from extauthz.model.access import JsonValue, Principal
-from extauthz.model.policy import PolicySet, Provider
+from extauthz.model.policy import PolicySet
+from extauthz.model.provider import Provider
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

@@ -15,18 +15,17 @@ from typing import Final
 from extauthz.authoring.truth import BoundHitError
 from extauthz.model.access import Principal
 from extauthz.model.policy import (
-    ApiKey,
     Authentication,
     Binding,
     BindingSubject,
     GroupIs,
     PolicySet,
-    Provider,
     RoleIs,
     Route,
     ScopeIs,
     SubjectIs,
 )
+from extauthz.model.provider import ApiKey, Provider
 
 MAX_KINDS: Final = 1024
 """Of combinations of one attribute's values, and of the credentials of one provider."""

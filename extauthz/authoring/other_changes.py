@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 from extauthz.authoring.situation import Pair
-from extauthz.model.policy import PolicySet, Provider, Route, StaticKeys, UpstreamHeader
+from extauthz.model.policy import PolicySet, Route, UpstreamHeader
+from extauthz.model.provider import Provider, StaticKeys
 
 
 @dataclass(frozen=True, slots=True)

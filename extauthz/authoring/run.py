@@ -14,7 +14,8 @@ from extauthz.authorizer import NeedEngine, Snapshot, authorize, authorize_as
 from extauthz.errors import ExtAuthzError
 from extauthz.model.access import AccessRequest, JsonValue, Principal
 from extauthz.model.decision import Decision, Reason
-from extauthz.model.policy import Authentication, Provider
+from extauthz.model.policy import Authentication
+from extauthz.model.provider import Provider
 
 SignToken = Callable[[Provider, Mapping[str, JsonValue]], str]
 """A JWT with these claims and no others, signed by a key that the snapshot trusts for the provider."""

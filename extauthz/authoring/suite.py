@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from extauthz.model.access import AccessRequest, JsonValue, Principal
 from extauthz.model.decision import Effect, PolicyId, Reason
-from extauthz.model.policy import Provider
+from extauthz.model.provider import Provider
 from extauthz.model.source import Span
 
 ANONYMOUS_NAME = "anonymous"

@@ -20,7 +20,8 @@ from extauthz.cli.sample import Sample, check_request_of, parse_header, parse_ti
 from extauthz.errors import ClaimInvalidError, ConfigurationError, EnvironmentUnfitError, RequestMalformedError
 from extauthz.model.access import Principal
 from extauthz.model.decision import Reason
-from extauthz.model.policy import Authentication, PolicySet, Provider
+from extauthz.model.policy import Authentication, PolicySet
+from extauthz.model.provider import Provider
 from extauthz.model.source import Diagnostic
 from extauthz.sources.jwks import KeySetEvent, KeySetEventKind, KeySetFetcher
 from extauthz.sources.policy_files import load, read_regular_file

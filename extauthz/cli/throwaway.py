@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from extauthz.demo.issuer import SigningKey, generate_key, sign_with_secret
 from extauthz.model.access import JsonValue
-from extauthz.model.policy import PolicySet, Provider, SharedSecret, StaticKeys
+from extauthz.model.policy import PolicySet
+from extauthz.model.provider import Provider, SharedSecret, StaticKeys
 
 
 class ThrowAwayIssuer:

@@ -25,7 +25,8 @@ from extauthz.lowering.matchers import (
     metadata_text,
     text_or_member,
 )
-from extauthz.model.policy import PolicySet, Provider, TokenLocation
+from extauthz.model.policy import PolicySet
+from extauthz.model.provider import Provider, TokenLocation
 
 CALLER_PREFIX = "extauthz_caller_"
 """Of the classifying filter's metadata."""

@@ -21,7 +21,7 @@ from extauthz.lowering.document import JsonObject
 from extauthz.lowering.formula import NotExactError
 from extauthz.lowering.matchers import JWT_AUTHN
 from extauthz.model.access import JsonValue
-from extauthz.model.policy import ClaimPath, Provider, RemoteKeys, SharedSecret, StaticKeys, TokenLocation
+from extauthz.model.provider import ClaimPath, Provider, RemoteKeys, SharedSecret, StaticKeys, TokenLocation
 
 SYSTEM_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 """Where Debian, Alpine and Envoy's own images keep the authorities that `jwks` without `ca_file` is verified by."""

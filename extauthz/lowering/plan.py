@@ -8,7 +8,8 @@ from enum import StrEnum
 
 from extauthz.lowering.formula import Conjunction, Formula
 from extauthz.lowering.upstream_headers import Profile
-from extauthz.model.policy import PolicySet, Provider
+from extauthz.model.policy import PolicySet
+from extauthz.model.provider import Provider
 from extauthz.model.source import Span
 
 ALLOW_PREFIX = "allow_"

@@ -24,7 +24,8 @@ from extauthz.lowering.plan import Item, Plan, policy_prefix
 from extauthz.lowering.routing import OwnedPath, OwnedRoute, owned_paths
 from extauthz.lowering.rules import Lowered, RuleLowering, all_together
 from extauthz.lowering.upstream_headers import Profile, preflight_profile, profile_of
-from extauthz.model.policy import Authentication, Binding, PolicySet, Provider, Route, Rule, RuleKind, ScopeIs
+from extauthz.model.policy import Authentication, Binding, PolicySet, Route, Rule, RuleKind, ScopeIs
+from extauthz.model.provider import Provider
 from extauthz.model.source import Span
 from extauthz.pdp.routes import NOT_IMPLIED_METHODS
 

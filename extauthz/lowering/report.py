@@ -11,7 +11,7 @@ from extauthz.errors import LoweringError
 from extauthz.lowering.document import JsonObject
 from extauthz.lowering.plan import Item, Plan, Verdict
 from extauthz.lowering.wasm.compiler import WasmPlan
-from extauthz.model.policy import RemoteKeys
+from extauthz.model.provider import RemoteKeys
 from extauthz.model.source import Diagnostic, Span
 
 NOT_NATIVE = "EAZ1001"

@@ -15,7 +15,8 @@ from extauthz.lowering.conditions import Guards, lower_condition
 from extauthz.lowering.formula import NotExactError, is_never
 from extauthz.lowering.jwt_authn import payload_key
 from extauthz.lowering.matchers import JWT_AUTHN
-from extauthz.model.policy import Binding, BindingSubject, ClaimPath, PolicySet, Provider, Route
+from extauthz.model.policy import Binding, BindingSubject, PolicySet, Route
+from extauthz.model.provider import ClaimPath, Provider
 
 MAX_ROLES = 6
 """That one caller may hold: the tree has two to the power of that many leaves."""

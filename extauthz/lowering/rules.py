@@ -29,11 +29,9 @@ from extauthz.model.policy import (
     Authentication,
     Binding,
     BindingSubject,
-    ClaimPath,
     ConditionKey,
     GroupIs,
     PolicySet,
-    Provider,
     ProviderIs,
     RemoteIpIs,
     RoleIs,
@@ -44,6 +42,7 @@ from extauthz.model.policy import (
     When,
     WorkloadIs,
 )
+from extauthz.model.provider import ClaimPath, Provider
 
 OnBinding = Callable[[Binding, str | None], None]
 """Told of each binding that a rule depends on, and why it is not exact where it is not."""

@@ -17,7 +17,8 @@ from extauthz.authn.keyset import KeySetStanding
 from extauthz.authn.provider import key_source_digest
 from extauthz.errors import ConfigurationError, EnvironmentUnfitError
 from extauthz.lowering.address import Address
-from extauthz.model.policy import PolicySet, RemoteKeys
+from extauthz.model.policy import PolicySet
+from extauthz.model.provider import RemoteKeys
 from extauthz.server.link import pack
 from extauthz.server.messages import (
     Commit,

@@ -20,7 +20,7 @@ from extauthz.authn.authenticator import KeySets, NeedKeySet
 from extauthz.authn.keyset import KeySet, KeySetRefusedError, KeySetState, Phase, parse_key_set
 from extauthz.authn.provider import is_loopback, key_source_digest
 from extauthz.model.access import JsonValue
-from extauthz.model.policy import Provider, RemoteKeys
+from extauthz.model.provider import Provider, RemoteKeys
 from extauthz.sources.kept_keys import KeptKeys, KeptKeysRefusedError
 from extauthz.sources.outbound_http import Document, HttpStatusError, OutboundError, Resolver, get_json, resolve
 

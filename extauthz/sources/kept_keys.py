@@ -19,7 +19,7 @@ from extauthz.authn.provider import key_source_digest
 from extauthz.authn.strict_json import JsonRefusedError, parse_object
 from extauthz.errors import ConfigurationError, EnvironmentUnfitError
 from extauthz.model.access import JsonValue
-from extauthz.model.policy import Provider, RemoteKeys
+from extauthz.model.provider import Provider, RemoteKeys
 
 _MAXIMUM_BYTES = 2 * 1024 * 1024
 _VERSION = 1

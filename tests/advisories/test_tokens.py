@@ -28,7 +28,7 @@ from extauthz.errors import (
     SignatureInvalidError,
     TokenMalformedError,
 )
-from extauthz.model.policy import MayAssert, SharedSecret, StaticKeys
+from extauthz.model.provider import MayAssert, SharedSecret, StaticKeys
 from tests.harness.authn import (
     CORP,
     NOW,

@@ -19,16 +19,8 @@ from extauthz.languages.policy_yaml import ParsedSet, SourceText, parse_policy_s
 from extauthz.languages.policy_yaml.rego import RegoSources
 from extauthz.languages.rego import DataFile, Module
 from extauthz.languages.rego.condition import RegoCondition
-from extauthz.model.policy import (
-    ConditionKey,
-    PolicySet,
-    Provider,
-    RoleIs,
-    Route,
-    StaticKeys,
-    TemplatePart,
-    When,
-)
+from extauthz.model.policy import ConditionKey, PolicySet, RoleIs, Route, TemplatePart, When
+from extauthz.model.provider import Provider, StaticKeys
 from extauthz.sources.rego_planner import plan_with_regopy
 
 HERE = Path(__file__).parent

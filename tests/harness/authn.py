@@ -18,7 +18,7 @@ from jwt.utils import base64url_encode
 from extauthz.authn.authenticator import Authenticator, KeySets, VerifiedTokens
 from extauthz.demo.issuer import SigningKey, generate_key, public_key_set
 from extauthz.model.access import Principal
-from extauthz.model.policy import (
+from extauthz.model.provider import (
     ApiKey,
     ApiKeyProvider,
     ClaimMapping,

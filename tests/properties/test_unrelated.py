@@ -14,22 +14,15 @@ from extauthz.authorizer import authorize, build_snapshot
 from extauthz.check.request import CheckedRequest, read_check_request
 from extauthz.errors import RequestError
 from extauthz.model.decision import Decision, Outcome
-from extauthz.model.policy import (
+from extauthz.model.policy import Authentication, Binding, BindingSubject, PolicySet, Role, Route, RuleKind, When
+from extauthz.model.provider import (
     ApiKey,
     ApiKeyProvider,
-    Authentication,
-    Binding,
-    BindingSubject,
     ClaimMapping,
     MayAssert,
-    PolicySet,
     Provider,
-    Role,
-    Route,
-    RuleKind,
     SharedSecret,
     TokenLocation,
-    When,
 )
 from extauthz.pdp.canonical import PathReader, canonical_host
 from extauthz.pdp.routes import RouteTable

@@ -21,24 +21,26 @@ from extauthz.model.access import ANONYMOUS, Principal
 from extauthz.model.decision import Decision, Effect, HeaderChanges, Judgment, Outcome, Reason, ReplyDetails
 from extauthz.model.engine import ENGINE_POLICY, EngineAnswer
 from extauthz.model.policy import (
-    ApiKey,
-    ApiKeyProvider,
     Authenticated,
     Authentication,
+    ResponseSettings,
+    RuleKind,
+    ScopeIs,
+    SubjectIs,
+    TemplatePart,
+    UpstreamHeader,
+    When,
+)
+from extauthz.model.provider import (
+    ApiKey,
+    ApiKeyProvider,
     ClaimMapping,
     ClaimPath,
     MayAssert,
     Provider,
     RemoteKeys,
-    ResponseSettings,
-    RuleKind,
-    ScopeIs,
     SharedSecret,
-    SubjectIs,
-    TemplatePart,
     TokenLocation,
-    UpstreamHeader,
-    When,
 )
 from tests.strategies import SPAN, FixedCondition, Request, make_policy_set, make_route, make_rule
 

@@ -13,7 +13,7 @@ from extauthz.languages.policy_yaml.providers import ProviderReader
 from extauthz.languages.policy_yaml.reader import read_document
 from extauthz.languages.policy_yaml.report import Report, listed, quoted
 from extauthz.languages.policy_yaml.shapes import Entry, Reading, texts
-from extauthz.model.policy import ApiKey, ApiKeyProvider, MayAssert
+from extauthz.model.provider import ApiKey, ApiKeyProvider, MayAssert
 
 DEFAULT_HEADER = "x-api-key"
 

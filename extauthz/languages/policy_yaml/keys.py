@@ -16,7 +16,7 @@ from extauthz.languages.policy_yaml.language import JwtProviderText, KeySetText
 from extauthz.languages.policy_yaml.networks import http_url, is_loopback
 from extauthz.languages.policy_yaml.nodes import AnyNode, Scalar
 from extauthz.languages.policy_yaml.report import Report, quoted
-from extauthz.model.policy import KeySource, RemoteKeys, SharedSecret, StaticKeys
+from extauthz.model.provider import KeySource, RemoteKeys, SharedSecret, StaticKeys
 
 if TYPE_CHECKING:
     from extauthz.model.access import JsonValue

@@ -43,17 +43,16 @@ from extauthz.languages.policy_yaml.rules import RuleReader
 from extauthz.languages.policy_yaml.shapes import Reading, texts
 from extauthz.languages.policy_yaml.templates import HeaderReader
 from extauthz.model.policy import (
-    ApiKeyProvider,
     OnAmbiguity,
     PathSettings,
     PolicySet,
-    Provider,
     ResponseFormat,
     ResponseSettings,
     Route,
     TrailingSlash,
     UpstreamHeader,
 )
+from extauthz.model.provider import ApiKeyProvider, Provider
 from extauthz.model.source import Diagnostic, Span
 
 DEFAULT_NAME = "policy"

@@ -20,7 +20,7 @@ from extauthz.languages.policy_yaml.language import (
 from extauthz.languages.policy_yaml.nodes import AnyNode, Scalar
 from extauthz.languages.policy_yaml.report import Report, quoted
 from extauthz.languages.policy_yaml.shapes import Entry, texts
-from extauthz.model.policy import ClaimMapping, ClaimPath, MayAssert, Provider, TokenLocation
+from extauthz.model.provider import ClaimMapping, ClaimPath, MayAssert, Provider, TokenLocation
 
 # RFC 7518 section 3.1 and RFC 8037 section 3.1.
 HMAC_ALGORITHMS = ("HS256", "HS384", "HS512")

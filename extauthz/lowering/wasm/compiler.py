@@ -28,13 +28,13 @@ from extauthz.model.policy import (
     OnAmbiguity,
     PathSettings,
     PolicySet,
-    Provider,
     Route,
     Rule,
     RuleKind,
     ScopeIs,
     TrailingSlash,
 )
+from extauthz.model.provider import Provider
 from extauthz.model.source import Span
 from extauthz.pdp.upstream import UpstreamRenderer
 

@@ -18,12 +18,10 @@ from extauthz.model.policy import (
     Authentication,
     Binding,
     BindingSubject,
-    ClaimPath,
     ConditionKey,
     GroupIs,
     Network,
     PolicySet,
-    Provider,
     ProviderIs,
     RemoteIpIs,
     RoleIs,
@@ -34,6 +32,7 @@ from extauthz.model.policy import (
     When,
     WorkloadIs,
 )
+from extauthz.model.provider import ClaimPath, Provider
 
 OnBinding = Callable[[Binding, str | None], None]
 """Told of each binding that a rule depends on, and why it is not exact where it is not."""

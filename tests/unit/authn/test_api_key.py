@@ -4,7 +4,7 @@ import pytest
 
 from extauthz.authn.api_key import ApiKeys
 from extauthz.errors import ApiKeyUnknownError
-from extauthz.model.policy import ApiKey
+from extauthz.model.provider import ApiKey
 from tests.harness.authn import ROLES, make_api_keys
 from tests.strategies import SPAN
 

@@ -26,7 +26,7 @@ from extauthz.errors import (
     TokenNotYetValidError,
 )
 from extauthz.model.access import ANONYMOUS
-from extauthz.model.policy import MayAssert, RemoteKeys, SharedSecret, StaticKeys, TokenLocation
+from extauthz.model.provider import MayAssert, RemoteKeys, SharedSecret, StaticKeys, TokenLocation
 from tests.harness.authn import (
     CORP,
     ISSUER,

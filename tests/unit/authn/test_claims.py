@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from extauthz.authn.claims import principal_of
 from extauthz.errors import ClaimInvalidError
-from extauthz.model.policy import ClaimMapping, ClaimPath, MayAssert
+from extauthz.model.provider import ClaimMapping, ClaimPath, MayAssert
 from tests.harness.authn import ROLES, make_claims, make_provider
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from extauthz.authn.credential import CredentialFinder
 from extauthz.errors import CredentialsAmbiguousError
-from extauthz.model.policy import TokenLocation
+from extauthz.model.provider import TokenLocation
 from tests.strategies import Request
 
 BEARER = TokenLocation(header="authorization", scheme="Bearer")

@@ -13,7 +13,7 @@ from extauthz.authn.provider import (
     key_source_digest,
     origin_problem,
 )
-from extauthz.model.policy import (
+from extauthz.model.provider import (
     ClaimMapping,
     ClaimPath,
     MayAssert,

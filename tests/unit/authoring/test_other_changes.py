@@ -2,7 +2,8 @@ import dataclasses
 
 from extauthz.authoring.other_changes import Setting, other_changes
 from extauthz.authoring.situation import Pair
-from extauthz.model.policy import PolicySet, ResponseFormat, ResponseSettings, StaticKeys
+from extauthz.model.policy import PolicySet, ResponseFormat, ResponseSettings
+from extauthz.model.provider import StaticKeys
 from tests.policies import HEAD, ROUTE, policy_set
 
 KEYS = '- {sha256: "%s", subject: robot}\n' % ("a" * 64)

@@ -8,7 +8,8 @@ from extauthz.check.opa_caller import CallerReader
 from extauthz.errors import KeySetUnavailableError
 from extauthz.languages.rego import RegoEvaluationError
 from extauthz.model.access import RoleHolding
-from extauthz.model.policy import Anyone, Authentication, RemoteKeys, RuleKind
+from extauthz.model.policy import Anyone, Authentication, RuleKind
+from extauthz.model.provider import RemoteKeys
 from tests.harness.authn import NOW, bearer, make_provider, token
 from tests.strategies import make_policy_set, make_route, make_rule
 

@@ -1,7 +1,7 @@
 import jwt
 
 from extauthz.cli.throwaway import ThrowAwayIssuer
-from extauthz.model.policy import RemoteKeys, StaticKeys
+from extauthz.model.provider import RemoteKeys, StaticKeys
 from tests.policies import TWO_PROVIDERS, policy_set
 from tests.suites import SHOP
 

@@ -9,7 +9,7 @@ import pytest
 from extauthz.lowering import expression as cel
 from extauthz.lowering.callers import ANYBODY, Places, where_present
 from extauthz.lowering.formula import is_always
-from extauthz.model.policy import TokenLocation
+from extauthz.model.provider import TokenLocation
 from tests.harness.authn import make_api_keys, make_provider
 from tests.harness.case import CaseRequest, CaseSet, Proxy
 from tests.harness.stand import Stand, native_or_skip

@@ -8,21 +8,8 @@ from google.rpc.code_pb2 import PERMISSION_DENIED
 
 from extauthz.lowering.ext_authz import EXT_AUTHZ, MAX_BODY_BYTES, check_filters, reads_body, stripped_headers
 from extauthz.model.decision import Outcome, PolicyId
-from extauthz.model.policy import (
-    ApiKeyProvider,
-    Authentication,
-    Binding,
-    ClaimMapping,
-    MayAssert,
-    PathPattern,
-    Provider,
-    Route,
-    Rule,
-    RuleKind,
-    StaticKeys,
-    TokenLocation,
-    When,
-)
+from extauthz.model.policy import Authentication, Binding, PathPattern, Route, Rule, RuleKind, When
+from extauthz.model.provider import ApiKeyProvider, ClaimMapping, MayAssert, Provider, StaticKeys, TokenLocation
 from extauthz.model.source import Span
 
 HERE = Span("policy.yaml", 1, 1)

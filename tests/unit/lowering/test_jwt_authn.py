@@ -10,7 +10,7 @@ from extauthz.lowering.jwt_authn import (
     key_set_clusters,
     refuse_inexact,
 )
-from extauthz.model.policy import ClaimMapping, ClaimPath, RemoteKeys, SharedSecret, StaticKeys, TokenLocation
+from extauthz.model.provider import ClaimMapping, ClaimPath, RemoteKeys, SharedSecret, StaticKeys, TokenLocation
 from tests.harness.authn import jwks, make_provider, signing_key
 
 

@@ -9,7 +9,8 @@ from extauthz.lowering.callers import caller_of
 from extauthz.lowering.formula import NotExactError
 from extauthz.lowering.role_header import MAX_ROLES, roles_format
 from extauthz.model.decision import Outcome
-from extauthz.model.policy import Binding, BindingSubject, ClaimMapping, ClaimPath, MayAssert, Role
+from extauthz.model.policy import Binding, BindingSubject, Role
+from extauthz.model.provider import ClaimMapping, ClaimPath, MayAssert
 from tests.harness.authn import make_provider
 from tests.strategies import SPAN, FixedCondition, make_policy_set, make_route
 

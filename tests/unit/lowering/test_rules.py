@@ -15,7 +15,6 @@ from extauthz.model.policy import (
     Binding,
     BindingSubject,
     GroupIs,
-    MayAssert,
     ProviderIs,
     RemoteIpIs,
     Role,
@@ -26,6 +25,7 @@ from extauthz.model.policy import (
     When,
     WorkloadIs,
 )
+from extauthz.model.provider import MayAssert
 from tests.harness.authn import make_provider
 from tests.strategies import SPAN, FixedCondition, make_policy_set, make_route, make_rule
 

@@ -9,14 +9,8 @@ from extauthz.lowering.upstream_headers import (
     preflight_profile,
     profile_of,
 )
-from extauthz.model.policy import (
-    Authentication,
-    Binding,
-    BindingSubject,
-    TemplatePart,
-    TokenLocation,
-    UpstreamHeader,
-)
+from extauthz.model.policy import Authentication, Binding, BindingSubject, TemplatePart, UpstreamHeader
+from extauthz.model.provider import TokenLocation
 from tests.harness.authn import make_provider
 from tests.strategies import SPAN, make_policy_set, make_route
 

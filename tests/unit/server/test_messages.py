@@ -6,7 +6,7 @@ from extauthz.authn.provider import key_source_digest
 from extauthz.authorizer import build_snapshot
 from extauthz.check.answer import Answer, Answerer
 from extauthz.lowering.address import TcpAddress, UnixAddress
-from extauthz.model.policy import RemoteKeys
+from extauthz.model.provider import RemoteKeys
 from extauthz.server.check_method import CheckLimits
 from extauthz.server.decider import DeciderSettings
 from extauthz.server.link import pack, unpack

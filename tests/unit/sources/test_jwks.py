@@ -8,7 +8,7 @@ import pytest
 from extauthz.authn.authenticator import KeySets, NeedKeySet
 from extauthz.authn.keyset import STALE_LIMIT_SECONDS, Phase
 from extauthz.errors import ConfigurationError, KeySetUnavailableError, KeyUnknownError, TokenExpiredError
-from extauthz.model.policy import RemoteKeys
+from extauthz.model.provider import RemoteKeys
 from extauthz.sources.jwks import (
     DEFAULT_FRESH_SECONDS,
     MAXIMUM_FRESH_SECONDS,

@@ -5,7 +5,7 @@ import pytest
 
 from extauthz.authn.keyset import STALE_LIMIT_SECONDS
 from extauthz.errors import ConfigurationError, EnvironmentUnfitError
-from extauthz.model.policy import RemoteKeys
+from extauthz.model.provider import RemoteKeys
 from extauthz.sources.kept_keys import KeptKeys, KeptKeysRefusedError
 from tests.harness.authn import CORP, NOW, REMOTE, jwks, make_provider
 

@@ -14,7 +14,7 @@ from extauthz.authoring.replay import Replay
 from extauthz.authorizer import build_snapshot
 from extauthz.check.answer import Answer, Answerer
 from extauthz.model.decision import Effect, Reason
-from extauthz.model.policy import SharedSecret
+from extauthz.model.provider import SharedSecret
 from extauthz.telemetry import recorder as recorder_module
 from extauthz.telemetry.recorder import Recorder
 from tests.policies import policy_set

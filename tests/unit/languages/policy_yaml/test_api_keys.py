@@ -1,6 +1,6 @@
 import pytest
 
-from extauthz.model.policy import ApiKey
+from extauthz.model.provider import ApiKey
 from tests.policies import ROUTE, codes, parse, policy_set
 
 HASH = "0123456789abcdef" * 4

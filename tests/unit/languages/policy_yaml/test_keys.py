@@ -1,6 +1,6 @@
 import pytest
 
-from extauthz.model.policy import RemoteKeys, SharedSecret, StaticKeys
+from extauthz.model.provider import RemoteKeys, SharedSecret, StaticKeys
 from tests.policies import ROUTE, codes, errors, policy_set
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from extauthz.languages.policy_yaml.providers import HMAC_ALGORITHMS, PUBLIC_KEY_ALGORITHMS
-from extauthz.model.policy import ClaimMapping, ClaimPath, MayAssert, Provider, TokenLocation
+from extauthz.model.provider import ClaimMapping, ClaimPath, MayAssert, Provider, TokenLocation
 from tests.policies import ROUTE, codes, policy_set, warnings
 
 
