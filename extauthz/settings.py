@@ -152,13 +152,28 @@ class Settings(BaseSettings):
         arbitrary_types_allowed=True,
     )
 
-    paths: Annotated[tuple[FileName, ...], BeforeValidator(_split_commas), AfterValidator(_refuse_none)] = Field(
-        description="Policy files and folders; together one policy set."
+    paths: Annotated[tuple[FileName, ...], BeforeValidator(_split_commas)] = Field(
+        description="Policy files and folders; together one policy set. With opa_config: Rego, data and bundles."
     )
     engine: Annotated[EngineSettings | None, BeforeValidator(_parse_map)] = Field(
         default=None,
         description="A remote engine that must allow, too, what the policy set allows: {opa: {url: URL, path: NAMES}}, "
         "or `off`.",
+    )
+    opa_config: FileName | None = Field(
+        default=None,
+        description="OPA's configuration file: serve as a drop-in for opa-envoy-plugin, by the Rego in paths and by "
+        "the bundles that it names, at the address that it names.",
+    )
+    policy: Annotated[tuple[FileName, ...], BeforeValidator(_split_commas)] = Field(
+        default=(),
+        description="With opa_config: a policy set that vouches for callers; its providers verify tokens, and Rego "
+        "finds input.principal, input.claims and input.path.",
+    )
+    strict: bool = Field(
+        default=False,
+        description="With opa_config: what Rego does not decide is denied whatever the proxy's failure_mode_allow "
+        "says, and errors of built-ins count.",
     )
     values: FileName | None = Field(default=None, description="YAML map of what ${NAME} stands for in the policy.")
     listen: Annotated[tuple[AddressSetting, ...], BeforeValidator(_split_commas), AfterValidator(_refuse_none)] = Field(
@@ -231,6 +246,11 @@ class Settings(BaseSettings):
     decision_log_key: SecretStr | None = Field(
         default=None, description="Key of the pseudonyms in the decision log; needed for `hmac`."
     )
+    record: FileName | None = Field(
+        default=None,
+        description="A file, 0600, that takes whole requests with their decisions, for `extauthz replay`: verified "
+        "claims in place of tokens, other secrets replaced.",
+    )
     traces: Literal["off", "otlp"] = Field(
         default="off",
         description="`otlp`: a span for every decision, by OTLP over HTTP as OTEL_* say; needs the extra `otel`.",
@@ -269,10 +289,31 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        misfits = [*self._listener_misfits(), *self._admin_misfits(), *self._decision_log_misfits()]
+        misfits = [
+            *self._plugin_misfits(),
+            *self._listener_misfits(),
+            *self._admin_misfits(),
+            *self._decision_log_misfits(),
+        ]
         if misfits:
             raise ValueError("\n".join(misfits))
         return self
+
+    def _plugin_misfits(self) -> Iterator[str]:
+        if self.opa_config is None:
+            if not self.paths:
+                yield "PATH: at least one is needed"
+            if self.policy or self.strict:
+                yield "policy and strict are for a drop-in: give opa_config, too, or leave them out"
+            return
+        others = {
+            "engine": self.engine is not None,
+            "record": self.record is not None,
+            "traces": self.traces != "off",
+            "decision_log: otlp": self.decision_log == "otlp",
+        }
+        for name in (name for name, is_given in others.items() if is_given):
+            yield f"{name} cannot be used with opa_config: leave one of them out"
 
     def _listener_misfits(self) -> Iterator[str]:
         yield from self._pair_misfits("")
@@ -285,7 +326,7 @@ class Settings(BaseSettings):
         yield from self._pair_misfits("admin_")
         if self.admin_tls_cert is not None and isinstance(self.admin, UnixAddress):
             yield f"admin_tls_cert: {self.admin} stays in clear text, its mode guards it: leave this out"
-        if self.admin_api and not is_private(self.admin) and self.admin_client_ca is None:
+        if self.serves_api and not is_private(self.admin) and self.admin_client_ca is None:
             yield (
                 f"admin: {self.admin} is reachable from other machines, and /v1/policy and /v1/decide would be too: "
                 "use a loopback address or unix:/path, ask their callers for a certificate by admin_client_ca, or set "
@@ -312,6 +353,11 @@ class Settings(BaseSettings):
                 f"decision_log_subject: hmac needs decision_log_key ({ENVIRONMENT_PREFIX}DECISION_LOG_KEY), "
                 f"at least {MIN_KEY_BYTES} bytes"
             )
+
+    @property
+    def serves_api(self) -> bool:
+        """Whether the private listener serves /v1/*: a drop-in has no such."""
+        return self.admin_api and self.opa_config is None
 
     @property
     def opa_engine(self) -> OpaEngine | None:
@@ -355,7 +401,10 @@ def load_settings(flags: Mapping[str, object], config_file: str | None = None) -
     problems = [*_unknown_variables(), *_unknown_keys(from_file, str(config_file))]
     known = {name: value for name, value in from_file.items() if name in Settings.model_fields}
     try:
-        settings = Settings(**{**known, **from_environment, **flags})
+        given = {**known, **from_environment, **flags}
+        if "opa_config" in given:  # whose bundles may be all there is
+            given.setdefault("paths", ())
+        settings = Settings(**given)
     except ValidationError as error:
         problems += [_describe(details, origins) for details in error.errors(include_url=False, include_input=False)]
     else:

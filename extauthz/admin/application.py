@@ -14,6 +14,7 @@ from extauthz.admin.decide import decide_router
 from extauthz.admin.document import document_router
 from extauthz.admin.host_check import HostCheck
 from extauthz.admin.metrics import metrics_router
+from extauthz.admin.opa_health import opa_health_router
 from extauthz.admin.policy import policy_router
 from extauthz.admin.probes import probes_router
 from extauthz.check.answer import Answer
@@ -44,19 +45,20 @@ class Guards:
 def build_admin(
     status: ServiceStatus,
     metrics: ServiceMetrics,
-    decide: Callable[[bytes], Awaitable[Answer]],
+    decide: Callable[[bytes], Awaitable[Answer]] | None,
     *,
-    serves_api: bool,
     guards: Guards,
+    serves_opa_health: bool = False,
 ) -> FastAPI:
     """The application.
 
     Args:
         status: the service's state.
         metrics: what to expose.
-        decide: answers a serialised CheckRequest.
-        serves_api: whether /v1/* is there: only where no other machine can reach it, or none without a certificate.
+        decide: answers a serialised CheckRequest. None leaves /v1/* out: it is only there where no other machine can
+            reach it, or none without a certificate.
         guards: who is refused.
+        serves_opa_health: whether `/health` is there, where the probes of OPA's users look.
     """
     # FastAPI's own documentation pages load scripts from elsewhere into a page of this origin: there are none. The
     # document that they would show names no policy, but belongs to what it describes.
@@ -65,12 +67,14 @@ def build_admin(
         version=__version__,
         docs_url=None,
         redoc_url=None,
-        openapi_url="/v1/openapi.json" if serves_api else None,
+        openapi_url=None if decide is None else "/v1/openapi.json",
         responses=guards.refusals,
     )
     application.include_router(probes_router(status))
     application.include_router(metrics_router(metrics))
-    if serves_api:
+    if serves_opa_health:
+        application.include_router(opa_health_router(status))
+    if decide is not None:
         application.include_router(policy_router(status))
         application.include_router(decide_router(decide))
         application.include_router(document_router(application.openapi))

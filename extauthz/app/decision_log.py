@@ -29,11 +29,11 @@ def open_decision_log(settings: Settings, logger: Logger) -> DecisionLog | None:
     if form is None:
         return None
     return DecisionLog(
-        _open_sink(settings),
+        open_sink(settings),
         subject=form.subject,
         key=form.key,
         clock=time.time,
-        on_failure=_reporter(logger),
+        on_failure=report_log_failure(logger),
         sampling=form.sampling,
     )
 
@@ -47,7 +47,7 @@ def open_collector(settings: Settings, logger: Logger) -> LogCollector | None:
     """
     if settings.decision_log == "off":
         return None
-    return LogCollector(_open_sink(settings), on_failure=_reporter(logger))
+    return LogCollector(open_sink(settings), on_failure=report_log_failure(logger))
 
 
 def decision_log_form(settings: Settings) -> DecisionLogSettings | None:
@@ -61,7 +61,7 @@ def decision_log_form(settings: Settings) -> DecisionLogSettings | None:
     )
 
 
-def _reporter(logger: Logger) -> Callable[[OSError], None]:
+def report_log_failure(logger: Logger) -> Callable[[OSError], None]:
     """Says in the service's own log that the decision log fails."""
 
     def report(error: OSError) -> None:
@@ -70,7 +70,13 @@ def _reporter(logger: Logger) -> Callable[[OSError], None]:
     return report
 
 
-def _open_sink(settings: Settings) -> Sink:
+def open_sink(settings: Settings) -> Sink:
+    """Where lines go, when they are wanted.
+
+    Raises:
+        ConfigurationError: they cannot be sent as the environment says.
+        EnvironmentUnfitError: they cannot be written.
+    """
     where, max_bytes = settings.decision_log, settings.decision_log_max_bytes
     if where == "stdout":
         return DescriptorSink(_STDOUT)

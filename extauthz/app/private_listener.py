@@ -26,9 +26,9 @@ def open_private_listener(
     *,
     status: ServiceStatus,
     metrics: ServiceMetrics,
-    decide: Callable[[bytes], Awaitable[Answer]],
+    decide: Callable[[bytes], Awaitable[Answer]] | None,
 ) -> HttpServer:
-    """The server of probes, metrics and, for whom they are, policy and decisions.
+    """The server of probes, metrics and, for whom they are, policy and decisions; without `decide`, OPA's probe.
 
     Raises:
         ConfigurationError: the credentials cannot be used.
@@ -37,7 +37,8 @@ def open_private_listener(
         checks_host=isinstance(settings.admin, TcpAddress) and is_private(settings.admin),
         checks_certificate=settings.admin_client_ca is not None,
     )
-    application = build_admin(status, metrics, decide, serves_api=settings.admin_api, guards=guards)
+    api = decide if settings.serves_api else None
+    application = build_admin(status, metrics, api, guards=guards, serves_opa_health=settings.opa_config is not None)
     return HttpServer(
         lambda _: application,
         [socket],

@@ -6,13 +6,17 @@ import asyncio
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 import uvloop
 
 from extauthz import __version__
 from extauthz.app.service import Service
 from extauthz.settings import Settings
-from extauthz.telemetry.logging import LogFormat, LogLevel, build_logger
+from extauthz.telemetry.logging import LogFormat, Logger, LogLevel, build_logger
+
+if TYPE_CHECKING:
+    from extauthz.app.opa_service import OpaService
 
 
 def run_service(settings: Settings) -> None:
@@ -39,7 +43,7 @@ async def _serve_until_signalled(settings: Settings) -> None:
             os._exit(128 + number)
         stopped.set_result(number)
 
-    async with Service(settings, logger=logger) as service:
+    async with _service(settings, logger) as service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, number)
         loop.add_signal_handler(signal.SIGHUP, service.reload)
@@ -51,8 +55,18 @@ async def _serve_until_signalled(settings: Settings) -> None:
             await asyncio.sleep(settings.drain_delay_seconds)
 
 
-def ready_line(service: Service) -> str:
+def _service(settings: Settings, logger: Logger) -> Service | OpaService:
+    if settings.opa_config is None:
+        return Service(settings, logger=logger)
+    from extauthz.app.opa_service import OpaService  # noqa: PLC0415 - Rego's built-ins, which most do without
+
+    return OpaService(settings, logger=logger)
+
+
+def ready_line(service: Service | OpaService) -> str:
     """What `serve` says once it answers."""
+    if not isinstance(service, Service):
+        return service.ready_line
     return (
         f"extauthz {__version__} serving policy {service.policy_set.name} revision {service.policy_set.revision} "
         f"at {', '.join(map(str, service.addresses))}; probes at {service.probe}"

@@ -11,7 +11,11 @@ import typer
 def serve(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PATH...", help="Policy files and folders: one set.", show_default=False),
+        typer.Argument(
+            metavar="PATH...",
+            help="Policy files and folders: one set. With --opa-config: Rego, data and bundles.",
+            show_default=False,
+        ),
     ] = None,
     listen: Annotated[
         list[str] | None,
@@ -57,6 +61,10 @@ def serve(
     decision_log_keep: Annotated[
         int | None, typer.Option(metavar="N", help="How many of those are kept, as FILE.1, FILE.2. [5]")
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep requests with their decisions, without secrets, for `replay`."),
+    ] = None,
     traces: Annotated[
         str | None,
         typer.Option(metavar="off|otlp", help="A span for every decision, sent as the OTEL_* variables say. [off]"),
@@ -64,6 +72,18 @@ def serve(
     engine: Annotated[
         str | None,
         typer.Option(metavar="YAML", help="A remote OPA that must allow, too: {opa: {url: URL, path: shop/allow}}."),
+    ] = None,
+    opa_config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Serve as a drop-in for opa-envoy-plugin, by OPA's configuration file."),
+    ] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH", help="With --opa-config: the set that vouches for callers; repeatable."),
+    ] = None,
+    strict: Annotated[
+        bool | None,
+        typer.Option("--strict", help="With --opa-config: deny what is not decided, whatever failure_mode_allow says."),
     ] = None,
     values: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What ${NAME} in providers and hosts stands for: a YAML map.")
@@ -75,7 +95,10 @@ def serve(
         bool, typer.Option("--print-config", help="Print the settings that result, and exit.")
     ] = False,
 ) -> None:
-    """Answer Envoy's ext_authz calls; the policy is loaded again when its files change, or on SIGHUP."""
+    """Answer Envoy's ext_authz calls; the policy is loaded again when its files change, or on SIGHUP.
+
+    Example: extauthz serve policies/shop --values policies/shop.values.yaml --listen 0.0.0.0:9000
+    """
     from extauthz.settings import load_settings, render_settings
 
     given: dict[str, object] = {
@@ -94,8 +117,12 @@ def serve(
         "decision_log": decision_log,
         "decision_log_max_bytes": decision_log_max_bytes,
         "decision_log_keep": decision_log_keep,
+        "record": None if record is None else str(record),
         "traces": traces,
         "engine": engine,
+        "opa_config": None if opa_config is None else str(opa_config),
+        "policy": policy or None,
+        "strict": strict,
         "values": None if values is None else str(values),
     }
     flags = {name: value for name, value in given.items() if value is not None}

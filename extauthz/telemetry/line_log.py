@@ -96,7 +96,7 @@ class LineLog(Generic[T]):
             while True:
                 await asyncio.sleep(self._interval_seconds)
                 while self._queue and self._blocks.qsize() < MAX_BLOCKS:
-                    self._blocks.put(await self._next_block())
+                    await self._put_block()
         finally:
             rest = self._lines(self._queue)
             for start in range(0, len(rest), BLOCK):
@@ -106,16 +106,18 @@ class LineLog(Generic[T]):
             if writer.is_alive():
                 self._on_failure(OSError(errno.ETIMEDOUT, LOST_AT_THE_END))
 
-    async def _next_block(self) -> _Block:
-        """Format some of what is queued; decisions go on in between."""
+    async def _put_block(self) -> None:
+        """Have some of what is queued written; decisions go on in between."""
         lines: list[str] = []
         characters = 0
-        while self._queue and len(lines) < BLOCK and characters < BLOCK_CHARACTERS:
-            portion = self._lines(self._queue.popleft() for _ in range(min(self._portion, len(self._queue))))
-            lines += portion
-            characters += sum(map(len, portion))
-            await asyncio.sleep(0)
-        return lines
+        try:
+            while self._queue and len(lines) < BLOCK and characters < BLOCK_CHARACTERS:
+                portion = self._lines(self._queue.popleft() for _ in range(min(self._portion, len(self._queue))))
+                lines += portion
+                characters += sum(map(len, portion))
+                await asyncio.sleep(0)
+        finally:  # the end may come in between
+            self._blocks.put(lines)
 
     def _lines(self, entries: Iterable[T]) -> list[str]:
         return [line for entry in entries if (line := self._write_line(entry))]

@@ -7,10 +7,17 @@ that moment. INVARIANT: every label value comes from the policy or from a table 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    UntypedMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from extauthz import __version__
@@ -29,6 +36,7 @@ class ServiceMetrics(Collector):
         clock: Callable[[], float],
         tally: Callable[[], Tally],
         refresh: Callable[[], Awaitable[None]] | None = None,
+        plugin_bounds: Sequence[float] | None = None,
     ) -> None:
         """Expose what is known at each scrape.
 
@@ -37,11 +45,13 @@ class ServiceMetrics(Collector):
             clock: seconds since the epoch.
             tally: what all processes that answer have counted so far.
             refresh: has `tally` know what other processes have counted until now; None where there are none.
+            plugin_bounds: upper bounds of opa-envoy-plugin's own histogram; None where its metrics are not wanted.
         """
         self._status = status
         self._clock = clock
         self._tally = tally
         self._refresh = refresh
+        self._plugin_bounds = plugin_bounds
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -65,6 +75,8 @@ class ServiceMetrics(Collector):
         yield from _token_families(tally)
         yield from _decision_log_families(tally)
         yield from _engine_families(tally)
+        if self._plugin_bounds is not None:
+            yield from _plugin_families(tally, self._plugin_bounds)
         yield from self._state_families()
         yield from self._policy_families()
         yield from self._key_set_families()
@@ -195,6 +207,26 @@ def _engine_families(tally: Tally) -> Iterator[Metric]:
     )
 
 
+def _plugin_families(tally: Tally, bounds: Sequence[float]) -> Iterator[Metric]:
+    """What opa-envoy-plugin exposes, by its names."""
+    latency = HistogramMetricFamily(
+        "grpc_request_duration_seconds", "A histogram of duration for grpc authz requests.", labels=["handler"]
+    )
+    counts = tally.plugin_buckets or [0] * (len(bounds) + 1)  # workers tell theirs once they have begun
+    latency.add_metric(["check"], _cumulated(bounds, counts), sum_value=tally.plugin_seconds)
+    yield latency
+    # Not a counter family: its samples' names would end in _total, which the incumbent's do not.
+    errors = UntypedMetricFamily("error_counter", "A counter for errors", labels=["reason"])
+    for kind, count in sorted(tally.plugin_errors.items()):
+        errors.add_metric([kind], count)
+    yield errors
+
+
+def _cumulated(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    """A histogram's buckets, each with all that are below it."""
+    return list(zip([*map(str, bounds), "+Inf"], map(float, accumulate(counts)), strict=True))
+
+
 def _decision_families(tally: Tally) -> Iterator[Metric]:
     decisions = CounterMetricFamily("extauthz_decisions", "Answers given.", labels=["effect", "reason", "route"])
     counted = tally.decisions.copy()
@@ -222,9 +254,5 @@ def _decision_families(tally: Tally) -> Iterator[Metric]:
     latency = HistogramMetricFamily(
         "extauthz_decision_seconds", "From the arrival of a call to the departure of its answer."
     )
-    cumulated, buckets = 0, []
-    for bound, count in zip([*map(str, BUCKETS_SECONDS), "+Inf"], tally.buckets, strict=True):
-        cumulated += count
-        buckets.append((bound, float(cumulated)))
-    latency.add_metric([], buckets=buckets, sum_value=tally.seconds)
+    latency.add_metric([], _cumulated(BUCKETS_SECONDS, tally.buckets), sum_value=tally.seconds)
     yield latency

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Final
 
 from extauthz.model.decision import Decision
@@ -47,6 +48,12 @@ class Tally:
     """That those took, all together."""
     engine_left_alone: int = 0
     """Processes that do not ask it at this moment, because it has not answered lately."""
+    plugin_errors: Counter[str] = field(default_factory=Counter)
+    """As a drop-in for opa-envoy-plugin: answers without a decision, by kind."""
+    plugin_buckets: list[int] = field(default_factory=list)
+    """Likewise: decisions by latency, in buckets that its configuration names; none where they are not wanted."""
+    plugin_seconds: float = 0.0
+    """Those latencies' sum."""
 
     def add(self, other: Tally, routes: RouteLabels) -> None:
         """Add what another process has counted; its routes are labelled anew, as it may have named others."""
@@ -62,6 +69,10 @@ class Tally:
         self.engine_answers += other.engine_answers
         self.engine_seconds += other.engine_seconds
         self.engine_left_alone += other.engine_left_alone
+        self.plugin_errors += other.plugin_errors
+        both = zip_longest(self.plugin_buckets, other.plugin_buckets, fillvalue=0)
+        self.plugin_buckets = [mine + theirs for mine, theirs in both]
+        self.plugin_seconds += other.plugin_seconds
 
 
 class RouteLabels(dict[str | None, str]):

@@ -317,3 +317,26 @@ def test_an_engine_is_a_map_wherever_it_is_written(tmp_path, monkeypatch):
 def test_a_wrong_engine_is_told_by_its_key(text, message):
     """And where it was written."""
     assert any(line.startswith(message) for line in problems({"paths": ["policy"], "engine": text}))
+
+
+def test_a_drop_in_needs_no_paths():
+    """Its bundles may be all there is; and its listener has nothing that others may not see."""
+    settings = load_settings({"opa_config": "config.yaml", "admin": "0.0.0.0:8282"})
+    assert (settings.paths, settings.serves_api) == ((), False)
+    assert load_settings({"paths": ["policy"]}).serves_api
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"strict": True}, "opa_config"),
+        ({"policy": ["set"]}, "opa_config"),
+        ({"opa_config": "c", "traces": "otlp"}, "traces"),
+        ({"opa_config": "c", "decision_log": "otlp"}, "decision_log"),
+        ({"opa_config": "c", "engine": {"opa": {"url": "http://127.0.0.1:1", "path": "a"}}}, "engine"),
+    ],
+)
+def test_what_does_not_go_with_a_drop_in(given, word):
+    """One of both has to be left out."""
+    (line,) = problems({"paths": ["policy"], **given})
+    assert word in line

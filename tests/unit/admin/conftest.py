@@ -28,13 +28,17 @@ class Listener:
         self.metrics = ServiceMetrics(self.status, clock=lambda: 1000.0, tally=lambda: self.counter.tally)
         self._answerer = Answerer(build_snapshot(policy_set, KeySets(), VerifiedTokens()))
         self.serves_api = True
+        self.serves_opa_health = False
         self.guards = Guards(checks_host=True, checks_certificate=False)
 
     async def decide(self, message):
         return self._answerer.answer(message, 1_800_000_000.0)
 
     def application(self):
-        return build_admin(self.status, self.metrics, self.decide, serves_api=self.serves_api, guards=self.guards)
+        decide = self.decide if self.serves_api else None
+        return build_admin(
+            self.status, self.metrics, decide, guards=self.guards, serves_opa_health=self.serves_opa_health
+        )
 
     def request(self, method, path, **options):
         application = self.application()

@@ -155,3 +155,20 @@ def test_a_scrape_asks_other_processes_first(status):
 
     metrics = ServiceMetrics(status, clock=lambda: 1000.0, tally=lambda: tally, refresh=refresh)
     assert b"extauthz_token_verifications_total 7.0" in asyncio.run(metrics.scrape())
+
+
+def test_the_plugins_own_metrics(status):
+    """By the names of opa-envoy-plugin, where its configuration wants them."""
+    tally = Tally()
+    metrics = ServiceMetrics(status, clock=lambda: 1000.0, tally=lambda: tally, plugin_bounds=(0.001, 1.0))
+    assert samples(metrics)["grpc_request_duration_seconds_count", "handler=check"] == 0
+    tally.plugin_buckets, tally.plugin_seconds = [2, 1, 1], 3.5
+    tally.plugin_errors["request_parse_error"] += 2
+    read = samples(metrics)
+    name = "grpc_request_duration_seconds"
+    buckets = [read[f"{name}_bucket", "handler=check", f"le={bound}"] for bound in ("0.001", "1.0", "+Inf")]
+    assert buckets == [2, 3, 4]
+    assert (read[f"{name}_count", "handler=check"], read[f"{name}_sum", "handler=check"]) == (4, 3.5)
+    assert read["error_counter", "reason=request_parse_error"] == 2
+    unwanted = ServiceMetrics(status, clock=lambda: 1000.0, tally=lambda: tally)
+    assert not [key for key in samples(unwanted) if key[0].startswith((name, "error_counter"))]

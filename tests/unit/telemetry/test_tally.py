@@ -79,13 +79,15 @@ def test_a_tally_can_be_sent():
     assert counting.tally != Tally()
 
 
-COUNTERS = {"decisions", "buckets", "engine_answers"}
+COUNTERS = {"decisions", "buckets", "engine_answers", "plugin_errors", "plugin_buckets"}
 
 
 def test_no_count_is_forgotten_when_processes_are_added_up():
     """A field that `add` leaves out would show one process alone."""
     one = Tally(Counter({("allow", "allowed", NO_ROUTE): 1}), [1] * (len(BUCKETS_SECONDS) + 1))
     one.engine_answers["allowed"] = 1
+    one.plugin_errors["eval_conflict_error"] = 1
+    one.plugin_buckets = [1, 1]
     for name in [each.name for each in fields(Tally) if each.name not in COUNTERS]:
         setattr(one, name, 1)
     total = Tally()
@@ -94,4 +96,5 @@ def test_no_count_is_forgotten_when_processes_are_added_up():
     assert total.decisions == {("allow", "allowed", NO_ROUTE): 2}
     assert total.buckets == [2] * (len(BUCKETS_SECONDS) + 1)
     assert total.engine_answers == {"allowed": 2}
+    assert (total.plugin_errors, total.plugin_buckets) == ({"eval_conflict_error": 2}, [2, 2])
     assert {getattr(total, each.name) for each in fields(Tally) if each.name not in COUNTERS} == {2}
