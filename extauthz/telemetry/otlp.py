@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
 
 _COMPRESSIONS: Final = {"none", "gzip", "deflate"}
+_PROTOCOLS: Final = {"http/json", "http/protobuf"}
+"""Collectors take both at one port, so whoever says the second for everything means no other port either."""
 
 
 class Signal(StrEnum):
@@ -44,6 +46,12 @@ def _problems(signal: Signal) -> Iterator[str]:
     name, value = _effective(signal, "ENDPOINT")
     if value and not _is_address(value):
         yield f"{name} is no address of a collector: write it as http://collector:4318"
+    name, value = _effective(signal, "PROTOCOL")
+    if value and value not in _PROTOCOLS:
+        yield (
+            f"{name} asks for another protocol than JSON over HTTP: set it to http/json, and the endpoint to the "
+            "collector's port for HTTP, as in http://collector:4318"
+        )
     name, value = _effective(signal, "TIMEOUT")
     if value and not _is_duration(value):
         yield f"{name} is no time in seconds: write it as 10"

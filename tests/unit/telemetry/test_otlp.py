@@ -28,6 +28,7 @@ def test_an_endpoint_must_be_an_address(monkeypatch, name, value):
 @pytest.mark.parametrize(
     ("kind", "value", "problem"),
     [
+        ("PROTOCOL", "grpc", "asks for another protocol than JSON over HTTP: set it to http/json"),
         ("TIMEOUT", "soon", "is no time in seconds"),
         ("TIMEOUT", "0", "is no time in seconds"),
         ("TIMEOUT", "nan", "is no time in seconds"),
@@ -71,6 +72,7 @@ def test_sound_variables_pass(monkeypatch, tmp_path):
         "ENDPOINT": "http://collector.observability:4318/",
         "TIMEOUT": "2.5",
         "COMPRESSION": "gzip",
+        "PROTOCOL": "http/protobuf",
         "CERTIFICATE": str(tmp_path / "ca.pem"),
     }.items():
         monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
