@@ -95,7 +95,7 @@ def run(
     15090 metrics, which it leaves alone; 15000 administration, on the loopback address. What the pod is comes from
     the variables that the injector writes.
 
-    Example: extauthz mesh sidecar policies/first --mtls permissive
+    Example: extauthz mesh sidecar policies/first --certs certs --services services.yaml
     """
     from extauthz.demo.envoy import envoy_binary
     from extauthz.mesh.pod_environment import read_environment
