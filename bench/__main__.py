@@ -1,7 +1,7 @@
 """`python -m bench`: what a decision costs; and further commands, by name.
 
 `compare A.json B.json` sets two runs side by side, `tail` measures latency at fixed rates, `peer-files DIR` writes what
-another authorizer needs to decide as ours does.
+another authorizer needs to decide as ours does, `soak` asks at a steady rate for a long time.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final
 from bench.compare import compare
 from bench.costs import costs
 from bench.peers import peer_files
+from bench.soak import soak
 from bench.tail import tail
 from bench.workloads import WrongReplyError
 from extauthz.errors import ConfigurationError, EnvironmentUnfitError
@@ -20,6 +21,7 @@ from extauthz.errors import ConfigurationError, EnvironmentUnfitError
 COMMANDS: Final[dict[str, Callable[[Sequence[str]], str]]] = {
     "compare": compare,
     "peer-files": peer_files,
+    "soak": soak,
     "tail": tail,
 }
 """By name; each returns what it has to say, in Markdown."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,12 @@ def cpu_seconds(pid: int) -> float:
 
 def resident_mb(pid: int) -> float:
     """Resident memory of a process and its children, in MB."""
-    return sum(_status_kb(each, "VmRSS") for each in _tree(pid)) / 1024
+    return sum(resident_mb_by_process(pid).values())
+
+
+def resident_mb_by_process(pid: int) -> Mapping[int, float]:
+    """Resident memory of a process and each of its children, in MB, by their ids."""
+    return {each: _status_kb(each, "VmRSS") / 1024 for each in _tree(pid)}
 
 
 def peak_resident_mb() -> float:
