@@ -20,12 +20,13 @@ _DOCKERFILES = Path(__file__).parent / "images"
 _REPOSITORY = "extauthz-e2e"
 _DEBIAN_PYTHON = "/usr/bin/python3"
 
-# bash and grep: the stack asks Envoy for its health with what is in Envoy's own image.
+# bash and grep: the stack asks Envoy for its health with what is in Envoy's own image. iptables: for `mesh init`.
 _PACKAGES = """
-    base-files bash coreutils dash grep libacl1 libattr1 libbz2-1.0 libc-bin libc6 libcom-err2 libcrypt1 libdb5.3
-    libexpat1 libffi8 libgcc-s1 libgmp10 libgssapi-krb5-2 libk5crypto3 libkeyutils1 libkrb5-3 libkrb5support0 liblzma5
-    libncursesw6 libnsl2 libpcre2-8-0 libpython3.11-minimal libpython3.11-stdlib libreadline8 libselinux1 libsqlite3-0
-    libssl3 libstdc++6 libtinfo6 libtirpc3 libuuid1 media-types netbase python3 python3-minimal python3.11
+    base-files bash coreutils dash grep iptables libacl1 libattr1 libbz2-1.0 libc-bin libc6 libcom-err2 libcrypt1
+    libdb5.3 libexpat1 libffi8 libgcc-s1 libgmp10 libgssapi-krb5-2 libip4tc2 libip6tc2 libk5crypto3 libkeyutils1
+    libkrb5-3 libkrb5support0 liblzma5 libmnl0 libncursesw6 libnetfilter-conntrack3 libnfnetlink0 libnftnl11 libnsl2
+    libpcre2-8-0 libpython3.11-minimal libpython3.11-stdlib libreadline8 libselinux1 libsqlite3-0 libssl3 libstdc++6
+    libtinfo6 libtirpc3 libuuid1 libxtables12 media-types netbase python3 python3-minimal python3.11
     python3.11-minimal tzdata zlib1g
 """.split()  # noqa: SIM905 - one name a line would be a page
 _LEFT_OUT = ("/usr/share/doc", "/usr/share/info", "/usr/share/lintian", "/usr/share/locale", "/usr/share/man")
@@ -48,6 +49,8 @@ class Images:
     envoy: str
     base: str
     """Python and a shell."""
+    opa: str | None
+    """OPA, where this machine has its binary."""
 
 
 def download_wheels(directory: Path) -> None:
@@ -79,7 +82,23 @@ def build_images(client: Any, directory: Path, wheels: Path) -> Images:
     builder = _build(client, wheels, "build", "build.Dockerfile", {"BASE": base})
     envoy = _build(client, wheels, "envoy", "envoy.Dockerfile", {"BASE": base})
     arguments = {"PYTHON_IMAGE": base, "BUILD_IMAGE": builder}
-    return Images(_build(client, ROOT, "extauthz", "Dockerfile", arguments), envoy, base)
+    return Images(
+        _build(client, ROOT, "extauthz", "Dockerfile", arguments), envoy, base, _build_opa(client, wheels, base)
+    )
+
+
+def _build_opa(client: Any, context: Path, base: str) -> str | None:
+    binary = shutil.which("opa")
+    if binary is None:
+        return None
+    shutil.copy(binary, context / "opa")
+    return _build(client, context, "opa", "opa.Dockerfile", {"BASE": base})
+
+
+def build_mesh_image(client: Any, images: Images) -> str:
+    """The image of a mesh's pods: the program with Envoy in it. After `build_images`, whose layers it shares."""
+    arguments = {"PYTHON_IMAGE": images.base, "BUILD_IMAGE": f"{_REPOSITORY}/build:latest", "EXTRAS": "envoy"}
+    return _build(client, ROOT, "mesh", "Dockerfile", arguments)
 
 
 def _build(client: Any, context: Path, name: str, dockerfile: str, arguments: dict[str, str]) -> str:

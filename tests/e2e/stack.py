@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -20,6 +21,36 @@ _T = TypeVar("_T")
 
 class NoComposeError(Exception):
     """There is no compose; the message says what it takes."""
+
+
+class CannotStartError(Exception):
+    """The machine lacks something that the stack needs; one line that says what to do."""
+
+
+_LACKS = (
+    (
+        "annot connect to the Docker daemon|ouldn't connect to Docker daemon|error during connect|fetching server API version",
+        "no Docker daemon answers there: start one, or name it by DOCKER_HOST",
+    ),
+    (
+        "port is already allocated|address already in use",
+        "a port is taken: stop what listens there, or name others by PROXY_PORT and ISSUER_PORT",
+    ),
+    (
+        "pull access denied|manifest unknown|[Nn]o such image|failed to (resolve|pull)|dial tcp: lookup",
+        "an image is missing, and no registry has it or can be reached: build it, or name another one",
+    ),
+)
+"""What both versions of compose say, and what to do."""
+
+
+def what_is_lacking(output: str) -> str | None:
+    """One line about a failure that is the machine's, with compose's own words; None when it is another."""
+    for pattern, advice in _LACKS:
+        for line in output.splitlines():
+            if re.search(pattern, line):
+                return f"{advice} ({' '.join(line.split())})"
+    return None
 
 
 def compose_command() -> list[str]:
@@ -56,6 +87,9 @@ class Stack:
             timeout=_COMPOSE_SECONDS,
         )
         if check and done.returncode != 0:
+            lacking = what_is_lacking(done.stdout + done.stderr)
+            if lacking is not None:
+                raise CannotStartError(f"compose {' '.join(arguments)}: {lacking}")
             raise AssertionError(
                 f"compose {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}\n{self.logs()}"
             )

@@ -111,7 +111,7 @@ def wait_for_requests(stack, load, number):
 
 
 def test_a_replica_killed_under_load_gives_no_wrong_answer(stack, proxy, record_testsuite_property):
-    """What it was deciding is a 503, as is what Envoy still sends it until it has asked for addresses again (5 s)."""
+    """What it was deciding is a 503, and so are the few requests by which Envoy finds out and asks it no more."""
     killed, _ = stack.containers("extauthz")
     with Load(proxy) as load:
         wait_for_requests(stack, load, 200)
@@ -123,7 +123,7 @@ def test_a_replica_killed_under_load_gives_no_wrong_answer(stack, proxy, record_
     assert set(load.seen["/items"]) <= {200, UNAVAILABLE}
     assert set(load.seen["/orders"]) <= {401, UNAVAILABLE}
     failed = sum(count[UNAVAILABLE] for count in load.seen.values())
-    assert failed < load.total / 2, load.seen  # the other replica has its half throughout
+    assert failed < load.total / 5, load.seen  # without a look at failures it is one in five, and more for longer
     stack.wait("both replicas healthy", lambda: stack.is_healthy("extauthz"))
 
 
