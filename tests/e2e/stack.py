@@ -29,7 +29,7 @@ class CannotStartError(Exception):
 
 _LACKS = (
     (
-        "annot connect to the Docker daemon|ouldn't connect to Docker daemon|error during connect|fetching server API version",
+        "(annot|ouldn't) connect to (the )?Docker daemon|error during connect|fetching server API version",
         "no Docker daemon answers there: start one, or name it by DOCKER_HOST",
     ),
     (
