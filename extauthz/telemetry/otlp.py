@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,8 @@ from extauthz.errors import ConfigurationError
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
 
+# What the library would leave out with a warning that shows it: a name as in HTTP, a value of visible ASCII and spaces.
+_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
 _COMPRESSIONS: Final = {"none", "gzip", "deflate"}
 _PROTOCOLS: Final = {"http/json", "http/protobuf"}
 """Collectors take both at one port, so whoever says the second for everything means no other port either."""
@@ -52,6 +55,9 @@ def _problems(signal: Signal) -> Iterator[str]:
             f"{name} asks for another protocol than JSON over HTTP: set it to http/json, and the endpoint to the "
             "collector's port for HTTP, as in http://collector:4318"
         )
+    name, value = _effective(signal, "HEADERS")
+    if not all(_HEADER.fullmatch(item.strip()) for item in value.split(",") if item.strip()):
+        yield f"{name} is no list of name=value, with commas between them and other characters as %XX"
     name, value = _effective(signal, "TIMEOUT")
     if value and not _is_duration(value):
         yield f"{name} is no time in seconds: write it as 10"

@@ -29,6 +29,9 @@ def test_an_endpoint_must_be_an_address(monkeypatch, name, value):
     ("kind", "value", "problem"),
     [
         ("PROTOCOL", "grpc", "asks for another protocol than JSON over HTTP: set it to http/json"),
+        ("HEADERS", "authorization", "is no list of name=value"),
+        ("HEADERS", "a=b,=c", "is no list of name=value"),
+        ("HEADERS", 'a="b"', "is no list of name=value"),
         ("TIMEOUT", "soon", "is no time in seconds"),
         ("TIMEOUT", "0", "is no time in seconds"),
         ("TIMEOUT", "nan", "is no time in seconds"),
@@ -72,6 +75,7 @@ def test_sound_variables_pass(monkeypatch, tmp_path):
         "ENDPOINT": "http://collector.observability:4318/",
         "TIMEOUT": "2.5",
         "COMPRESSION": "gzip",
+        "HEADERS": "authorization=Basic YTpi==, x-scope=shop%2Ca ,",
         "PROTOCOL": "http/protobuf",
         "CERTIFICATE": str(tmp_path / "ca.pem"),
     }.items():
