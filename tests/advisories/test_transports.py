@@ -16,8 +16,11 @@ from tests.harness.asgi_call import check_message
 from tests.harness.frames import (
     CANCEL,
     CONTINUATION,
+    DATA,
     END_HEADERS,
+    END_STREAM,
     HEADERS,
+    INITIAL_WINDOW_SIZE,
     PING,
     PREFACE,
     RST_STREAM,
@@ -158,6 +161,34 @@ def test_a_thousand_connections_are_served(served):
         crowd = [stack.enter_context(connect(served.address, opening + call)) for _ in range(1000)]
         for connection in crowd:
             await_answer(connection)
+
+
+def test_callers_that_do_not_read_their_answers_hold_up_nobody(served):
+    """No room for a single byte of an answer, for 400 calls on 20 connections."""
+    opening = PREFACE + frame(SETTINGS, 0, 0, INITIAL_WINDOW_SIZE + bytes(4))
+    body = b"\0" + len(check_message()).to_bytes(4, "big") + check_message()
+    with unharmed(served, within_seconds=5.0), contextlib.ExitStack() as stack:
+        for _ in range(20):
+            reader = stack.enter_context(connect(served.address, opening))
+            reader.sendall(
+                b"".join(
+                    frame(HEADERS, END_HEADERS, each, call_headers(CHECK_PATH)) + frame(DATA, END_STREAM, each, body)
+                    for each in range(1, 40, 2)
+                )
+            )
+
+
+def test_callers_that_do_not_end_their_messages_hold_up_nobody(served):
+    """A prefix and no message, for 400 calls on 20 connections."""
+    with unharmed(served, within_seconds=5.0), contextlib.ExitStack() as stack:
+        for _ in range(20):
+            sender = stack.enter_context(connect(served.address))
+            sender.sendall(
+                b"".join(
+                    frame(HEADERS, END_HEADERS, each, call_headers(CHECK_PATH)) + frame(DATA, 0, each, b"\0\0\0\1\0")
+                    for each in range(1, 40, 2)
+                )
+            )
 
 
 def test_calls_that_are_reset_at_once_cost_their_own_connection_at_most(served):

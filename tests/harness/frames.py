@@ -9,6 +9,8 @@ from extauthz.lowering.address import TcpAddress
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION = 0x0, 0x1, 0x3, 0x4, 0x6, 0x9
 END_STREAM, END_HEADERS = 0x1, 0x4
+INITIAL_WINDOW_SIZE = (4).to_bytes(2, "big")
+"""A setting; its value, four bytes, comes after it."""
 CANCEL = (8).to_bytes(4, "big")
 
 
