@@ -16,6 +16,7 @@ from extauthz.app.decision_log import decision_log_form, open_collector, open_de
 from extauthz.app.key_sets import FetchedKeySets
 from extauthz.app.listening import credential_files, open_sockets, open_transport
 from extauthz.app.private_listener import admin_credential_files, open_private_listener, probe_url
+from extauthz.app.recording import open_record_collector, open_recorder, report_lost
 from extauthz.app.serving import Server, serving
 from extauthz.errors import ExtAuthzError
 from extauthz.lowering.address import Address
@@ -24,6 +25,7 @@ from extauthz.server.check_method import CHECK_PATH, CheckLimits
 from extauthz.server.decider import Decider, DeciderSettings
 from extauthz.server.health import Health
 from extauthz.server.http_server import HttpServer
+from extauthz.server.log_collector import LogCollector
 from extauthz.server.messages import Start
 from extauthz.server.sockets import ListeningSocket, listen_all
 from extauthz.server.supervisor import Deployment, Supervisor
@@ -142,8 +144,7 @@ class Service:
             transport = await self._open_transport(stack, None if calls is None else calls.credentials)
             self.addresses = transport.addresses
             background = [self._watcher.run(), self._keys.fetcher.run()]
-            if self._decider.log is not None:
-                background.append(self._decider.log.run())
+            background += [log.run() for log in (self._decider.log, self._decider.recorder) if log is not None]
             servers: Mapping[Server, Certificate | None] = {transport: calls, admin_server: admin}
             async with serving(servers, background, logger=self._logger, on_end=self.report_not_ready):
                 yield
@@ -153,14 +154,20 @@ class Service:
         settings = self._settings
         if settings.workers > 1:
             sockets = open_sockets(stack, settings)
-            self._status.workers = self._supervisor = await self._build_supervisor(sockets, credentials)
+            records = open_record_collector(settings, self._logger)
+            if records is not None:
+                stack.callback(lambda: report_lost(self._logger, records.dropped))
+            self._status.workers = self._supervisor = await self._build_supervisor(sockets, credentials, records)
             return self._supervisor
         self._decider.log = open_decision_log(settings, self._logger)
+        recorder = self._decider.recorder = open_recorder(settings, self._logger)
+        if recorder is not None:
+            stack.callback(lambda: report_lost(self._logger, recorder.dropped))
         methods = {CHECK_PATH: self._decider.check, **self._health.methods}
         return await open_transport(stack, settings, methods, credentials)
 
     async def _build_supervisor(
-        self, sockets: Sequence[ListeningSocket], credentials: Credentials | None
+        self, sockets: Sequence[ListeningSocket], credentials: Credentials | None, records: LogCollector | None
     ) -> Supervisor:
         """Calls are answered in processes of their own."""
         settings = self._settings
@@ -172,13 +179,14 @@ class Service:
             decision_log=decision_log_form(settings),
             traces=settings.traces == "otlp",
             engine=settings.opa_engine,
+            records=records is not None,
         )
         collector = open_collector(settings, self._logger)
         return Supervisor(
             sockets,
             start,
             await Deployment.of(self.policy_set),
-            Support(self._keys.key_sets, self._keys.fetcher.fetch, collector, self._logger),
+            Support(self._keys.key_sets, self._keys.fetcher.fetch, collector, self._logger, records),
             count=settings.workers,
             monotonic=time.perf_counter,
         )

@@ -7,7 +7,7 @@ import gc
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from extauthz.authn.authenticator import KeySets, NeedKeySet, VerifiedTokens
 from extauthz.authorizer import Snapshot, build_snapshot
@@ -21,6 +21,9 @@ from extauthz.server.check_method import CheckLimits, CheckMethod
 from extauthz.telemetry.decision_log import DecisionLog
 from extauthz.telemetry.tally import DecisionCounter, Tally
 from extauthz.telemetry.tracing import DecisionTracer
+
+if TYPE_CHECKING:  # most services record nothing, and start sooner without
+    from extauthz.telemetry.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Decider:
         self.log: DecisionLog | None = None
         """Told of every answer, once there is one."""
         self.tracer: DecisionTracer | None = None
+        """Likewise."""
+        self.recorder: Recorder | None = None
         """Likewise."""
         self._settings = settings
         self._key_sets = key_sets
@@ -116,6 +121,8 @@ class Decider:
             self.log.record(answer, answerer.snapshot.revision if answerer.snapshot else "", seconds)
         if self.tracer is not None:
             self.tracer.record(answer, seconds, call)
+        if self.recorder is not None:
+            self.recorder.record(answer, answerer.snapshot)
 
 
 COLLECTION_THRESHOLDS: Final = (100_000, 10, 10)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from extauthz.authn.keyset import KeySetStanding
 from extauthz.lowering.address import Address
@@ -19,8 +19,12 @@ from extauthz.server.decider import DeciderSettings
 from extauthz.telemetry.decision_log import Sampling, SubjectForm
 from extauthz.tls import Credentials
 
+if TYPE_CHECKING:  # workers that are no drop-in do without what these need
+    from extauthz.server.opa_decider import OpaDeciderSettings
+    from extauthz.telemetry.opa_log import OpaLogForm
+
 NO_LOG: Final = -1
-"""The descriptor of a worker's decision log where nothing is logged."""
+"""The descriptor of a worker's decision log, or of its records, where there are none."""
 
 
 # --- To a worker ---------------------------------------------------------------------------------------------------
@@ -39,14 +43,18 @@ class DecisionLogSettings:
 class Start:
     """The first message."""
 
-    decider: DeciderSettings
+    decider: DeciderSettings | OpaDeciderSettings
+    """The latter has the worker be a drop-in for opa-envoy-plugin."""
     addresses: tuple[Address, ...]
     """Of the sockets, in the order of their descriptors."""
     drain_timeout_seconds: float
     credentials: Credentials | None
-    decision_log: DecisionLogSettings | None
+    decision_log: DecisionLogSettings | OpaLogForm | None
+    """Of the kind that fits the decider."""
     traces: bool
     engine: OpaEngine | None = None
+    records: bool = False
+    """Whether answers are recorded, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,7 @@ class Prepare:
     """Get ready to decide by this set; the answer is None, or why that is not possible."""
 
     policy_set: bytes
-    """Packed once for all workers."""
+    """What the decider prepares, packed once for all workers."""
     keys: Mapping[bytes, KeySetStanding]
     """How its remote key sets stand, by `key_source_digest`."""
 

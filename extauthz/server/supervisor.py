@@ -46,15 +46,15 @@ STEADY_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A policy set, and the same packed for workers, which is done once."""
+    """A policy set, and what workers decide by, packed for them, which is done once."""
 
     policy_set: PolicySet
     packed: bytes
 
     @classmethod
-    async def of(cls, policy_set: PolicySet) -> Deployment:
-        """Packed in a thread."""
-        return cls(policy_set, await asyncio.to_thread(pack, policy_set))
+    async def of(cls, policy_set: PolicySet, decides_by: object = None) -> Deployment:
+        """Packed in a thread; `decides_by` is what deciders prepare, where that is not the set itself."""
+        return cls(policy_set, await asyncio.to_thread(pack, policy_set if decides_by is None else decides_by))
 
 
 class Supervisor:
@@ -76,7 +76,7 @@ class Supervisor:
             sockets: where workers listen.
             start: what each is told first.
             deployment: what they decide by, until it is changed.
-            support: what workers do not do themselves; its collector is closed at the end.
+            support: what workers do not do themselves; its collectors are closed at the end.
             count: how many workers there are to be.
             monotonic: seconds of a clock that never jumps.
         """
@@ -119,8 +119,9 @@ class Supervisor:
                 tasks.create_task(self._keep_one())
             await self._stopping.wait()
             await self._drain()
-        if self._support.collector is not None:
-            await asyncio.to_thread(self._support.collector.close)
+        for collector in self._support.collectors:
+            if collector is not None:
+                await asyncio.to_thread(collector.close)
 
     async def started(self) -> None:
         """Wait until all workers answer calls.
@@ -151,13 +152,17 @@ class Supervisor:
     # --- Policy, keys, counts --------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def changing_to(self, policy_set: PolicySet) -> AsyncIterator[None]:
+    async def changing_to(self, policy_set: PolicySet, decides_by: object = None) -> AsyncIterator[None]:
         """Change over to another set around the block: within it all workers are prepared, after it all decide by it.
+
+        Args:
+            policy_set: whose keys they need.
+            decides_by: as in `Deployment.of`.
 
         Raises:
             ConfigurationError: some worker cannot serve it; all go on as before.
         """
-        deployment = await Deployment.of(policy_set)
+        deployment = await Deployment.of(policy_set, decides_by)
         async with self._changing:
             self._candidate = deployment
             try:

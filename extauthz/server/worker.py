@@ -1,8 +1,9 @@
 """A worker process: answers calls on descriptors that it inherited, and does nothing else.
 
-`python -m extauthz.server.worker LINK LOG SOCKET...`, started by `extauthz.server.supervisor` alone; the arguments are
-descriptors, LOG is NO_LOG where nothing is logged. It imports what answering takes, and neither parser, fetcher,
-watcher nor private listener: policy and keys arrive over the link, needs and counts leave by it, log lines by a pipe.
+`python -m extauthz.server.worker LINK LOG RECORDS SOCKET...`, started by `extauthz.server.supervisor` alone; the
+arguments are descriptors, LOG and RECORDS are NO_LOG where nothing is logged or recorded. It imports what answering
+takes, and neither parser, fetcher, watcher nor private listener: policy and keys arrive over the link, needs and counts
+leave by it, lines by pipes.
 
 INVARIANT: without its supervisor a worker ends at once: nobody would tell it of a policy that changed or a key that
 was withdrawn. Signals are the supervisor's: a terminal and an init system send theirs to all processes of a service.
@@ -20,23 +21,23 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
 from extauthz.authn.authenticator import KeySets, NeedKeySet
 from extauthz.authn.keyset import KeySetStanding, KeySetState
-from extauthz.authorizer import Snapshot
 from extauthz.errors import ConfigurationError
 from extauthz.lowering.address import Address
 from extauthz.model.engine import OpaEngine
 from extauthz.server.check_method import CHECK_PATH
-from extauthz.server.decider import Decider, Engine
+from extauthz.server.decider import Decider, DeciderSettings, Engine
 from extauthz.server.h2corn_transport import H2cornTransport
 from extauthz.server.health import Health
 from extauthz.server.link import Link, LinkClosedError, unpack
 from extauthz.server.messages import (
     Commit,
+    DecisionLogSettings,
     Drain,
     Keys,
     LogEvent,
@@ -52,6 +53,9 @@ from extauthz.telemetry.failures import EngineReporter, FailureReporter
 from extauthz.telemetry.sink import DescriptorSink
 from extauthz.telemetry.tracing import open_tracer, report_trouble
 
+if TYPE_CHECKING:
+    from extauthz.server.opa_decider import OpaDecider
+
 
 class Worker:
     """What the supervisor says, done."""
@@ -59,21 +63,21 @@ class Worker:
     def __init__(
         self,
         link: Link,
-        log_descriptor: int,
+        log_descriptors: tuple[int, int],
         descriptors: Sequence[int],
         *,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
         self._link = link
-        self._log_descriptor = log_descriptor
+        self._log_descriptor, self._record_descriptor = log_descriptors
         self._descriptors = descriptors
         self._clock = clock
         self._monotonic = monotonic
         self._logger = ForwardingLogger(link)
         self._key_sets = KeySets()
         self._remote: dict[bytes, KeySetState] = {}
-        self._prepared: tuple[Snapshot, frozenset[bytes]] | None = None
+        self._prepared: tuple[Any, frozenset[bytes]] | None = None
         self._is_serving = False
         self._is_ready = False
         self._is_draining = False
@@ -86,9 +90,11 @@ class Worker:
             self._tasks = tasks
             following = tasks.create_task(self._follow())
             await self._drained.wait()
-            if self._logging is not None:
-                self._logging.cancel()
-                await asyncio.wait([self._logging])
+            for writing in self._writing:
+                writing.cancel()
+            if self._writing:
+                await asyncio.wait(self._writing)
+            self._report_lost_records()
             if self._decider.tracer is not None:
                 self._decider.tracer.close()
             self._link.tell(self._decider.read_tally())
@@ -132,27 +138,10 @@ class Worker:
 
     def _start(self, start: Start) -> None:
         self._loop = asyncio.get_running_loop()
-        self._decider = Decider(
-            start.decider,
-            key_sets=self._key_sets,
-            fetch=self._fetch,
-            on_failure=FailureReporter(self._logger),
-            clock=self._clock,
-            monotonic=self._monotonic,
-            engine=self._open_engine(start.engine),
-        )
-        self._logging: asyncio.Task[None] | None = None
-        if start.decision_log is not None:
-            log = self._decider.log = DecisionLog(
-                DescriptorSink(self._log_descriptor),
-                subject=start.decision_log.subject,
-                key=start.decision_log.key,
-                clock=self._clock,
-                on_failure=self._log_failed,
-                sampling=start.decision_log.sampling,
-            )
-            self._logging = self._tasks.create_task(log.run())
-        if start.traces:
+        self._decider = self._open_decider(start)
+        recorder = self._decider.recorder if isinstance(self._decider, Decider) else None
+        self._writing = [self._tasks.create_task(log.run()) for log in (self._decider.log, recorder) if log is not None]
+        if start.traces and isinstance(self._decider, Decider):
             self._decider.tracer = open_tracer(clock=self._clock, on_trouble=self._traces_troubled)
         sockets = [
             InheritedSocket(descriptor, address)
@@ -164,6 +153,52 @@ class Worker:
             drain_timeout_seconds=start.drain_timeout_seconds,
             credentials=start.credentials,
         )
+
+    def _open_decider(self, start: Start) -> Decider | OpaDecider:
+        """With its log, if there is one."""
+        sink, report = DescriptorSink(self._log_descriptor), FailureReporter(self._logger)
+        if not isinstance(start.decider, DeciderSettings):
+            from extauthz.server.opa_decider import open_opa_decider  # noqa: PLC0415 - Rego, which most do without
+
+            form: Any = start.decision_log  # of the kind that fits the decider
+            return open_opa_decider(
+                start.decider,
+                None if form is None else (sink, form),
+                key_sets=self._key_sets,
+                fetch=self._fetch,
+                logger=self._logger,
+                on_log_failed=self._log_failed,
+                clock_ns=lambda: int(self._clock() * 1e9),
+                monotonic=self._monotonic,
+            )
+        decider = Decider(
+            start.decider,
+            key_sets=self._key_sets,
+            fetch=self._fetch,
+            on_failure=report,
+            clock=self._clock,
+            monotonic=self._monotonic,
+            engine=self._open_engine(start.engine),
+        )
+        if isinstance(start.decision_log, DecisionLogSettings):
+            decider.log = DecisionLog(
+                sink,
+                subject=start.decision_log.subject,
+                key=start.decision_log.key,
+                clock=self._clock,
+                on_failure=self._log_failed,
+                sampling=start.decision_log.sampling,
+            )
+        if start.records:
+            from extauthz.telemetry.recorder import Recorder  # noqa: PLC0415 - most services record nothing
+
+            decider.recorder = Recorder(
+                DescriptorSink(self._record_descriptor),
+                clock=self._clock,
+                on_failure=self._recording_failed,
+                on_unwritable=report,
+            )
+        return decider
 
     def _open_engine(self, engine: OpaEngine | None) -> Engine | None:
         if engine is None:
@@ -183,7 +218,7 @@ class Worker:
         self._prepared = snapshot, frozenset(message.keys)
         return None
 
-    def _compile(self, policy_set: bytes) -> Snapshot:
+    def _compile(self, policy_set: bytes) -> Any:
         # All of it stays, and none of it is cyclic: collecting meanwhile would only hold up requests.
         gc.disable()
         try:
@@ -250,6 +285,17 @@ class Worker:
             lambda: self._logger.error("decision_log_failed", problem=error.strerror or str(error))
         )
 
+    def _recording_failed(self, error: OSError) -> None:
+        """In the recorder's thread."""
+        self._loop.call_soon_threadsafe(
+            lambda: self._logger.error("recording_failed", problem=error.strerror or str(error))
+        )
+
+    def _report_lost_records(self) -> None:
+        recorder = self._decider.recorder if isinstance(self._decider, Decider) else None
+        if recorder is not None and recorder.dropped:
+            self._logger.warning("records_lost", number=str(recorder.dropped))
+
     def _traces_troubled(self, problem: str) -> None:
         """In OpenTelemetry's thread."""
         self._loop.call_soon_threadsafe(report_trouble, self._logger, problem)
@@ -285,7 +331,7 @@ class ForwardingLogger:
 
 async def run_worker(
     link_descriptor: int,
-    log_descriptor: int,
+    log_descriptors: tuple[int, int],
     descriptors: Sequence[int],
     *,
     clock: Callable[[], float],
@@ -293,7 +339,7 @@ async def run_worker(
 ) -> int:
     """Be a worker; returns the exit code."""
     link = await Link.over(socket.socket(fileno=link_descriptor))
-    worker = Worker(link, log_descriptor, descriptors, clock=clock, monotonic=monotonic)
+    worker = Worker(link, log_descriptors, descriptors, clock=clock, monotonic=monotonic)
     try:
         await worker.run()
     except Exception as error:  # noqa: BLE001 - told to the supervisor, which logs it and starts another
@@ -307,10 +353,10 @@ def main() -> None:
     """The process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    link, log, *descriptors = map(int, sys.argv[1:])
+    link, log, records, *descriptors = map(int, sys.argv[1:])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         clock = time.time  # noqa: TID251 - the composition root of this process
-        code = runner.run(run_worker(link, log, descriptors, clock=clock, monotonic=time.perf_counter))
+        code = runner.run(run_worker(link, (log, records), descriptors, clock=clock, monotonic=time.perf_counter))
     sys.exit(code)
 
 

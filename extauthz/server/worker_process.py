@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -43,6 +43,13 @@ class Support:
     """Takes the decision log, if there is one."""
     logger: Logger
     """Writes what workers have to say."""
+    records: LogCollector | None = None
+    """Takes the records of decisions, if there are any."""
+
+    @property
+    def collectors(self) -> tuple[LogCollector | None, LogCollector | None]:
+        """In the order of a worker's descriptors."""
+        return self.collector, self.records
 
 
 class WorkerProcess:
@@ -63,11 +70,10 @@ class WorkerProcess:
         Raises:
             OSError: the system does not let us.
         """
-        collector = support.collector
         ours, theirs = socket.socketpair()
-        log_read, log_write = os.pipe() if collector is not None else (NO_LOG, NO_LOG)
-        listening = [each.descriptor for each in sockets]
-        descriptors = [theirs.fileno(), log_write, *listening]
+        pipes = [os.pipe() if collector is not None else (NO_LOG, NO_LOG) for collector in support.collectors]
+        written = [write for _, write in pipes]
+        descriptors = [theirs.fileno(), *written, *(each.descriptor for each in sockets)]
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -80,15 +86,14 @@ class WorkerProcess:
             )
         except BaseException:
             ours.close()
-            if log_read != NO_LOG:
-                os.close(log_read)
+            _close(read for read, _ in pipes)
             raise
         finally:
             theirs.close()
-            if log_write != NO_LOG:
-                os.close(log_write)
-        if collector is not None:
-            collector.collect(log_read)
+            _close(written)
+        for collector, (read, _) in zip(support.collectors, pipes, strict=True):
+            if collector is not None:
+                collector.collect(read)
         return cls(process, await Link.over(ours), support)
 
     def told(self, message: Any) -> None:
@@ -147,3 +152,9 @@ class WorkerProcess:
         status = self.process.returncode
         assert status is not None  # noqa: S101 - after its end
         return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        if descriptor != NO_LOG:
+            os.close(descriptor)

@@ -51,14 +51,15 @@ class FileSink:
     signal is needed, and none is missed.
     """
 
-    def __init__(self, path: str, rotation: Rotation | None = None) -> None:
-        """Open it.
+    def __init__(self, path: str, rotation: Rotation | None = None, *, mode: int = MODE) -> None:
+        """Open it; a new one gets this mode.
 
         Raises:
             OSError: it cannot be opened.
         """
         self._path = path
         self._rotation = rotation
+        self._mode = mode
         self._descriptor = self._open()
 
     def write(self, data: bytes) -> None:
@@ -81,7 +82,7 @@ class FileSink:
         os.close(self._descriptor)
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, self._mode)
 
     def _reopen(self) -> None:
         fresh = self._open()

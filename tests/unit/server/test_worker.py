@@ -18,6 +18,7 @@ import pytest
 from extauthz.authn.authenticator import NeedKeySet
 from extauthz.authn.keyset import KeySetState, parse_key_set
 from extauthz.authn.provider import key_source_digest
+from extauthz.authoring.record import read_record
 from extauthz.demo.issuer import public_key_set
 from extauthz.lowering.address import UnixAddress
 from extauthz.server.check_method import CheckLimits
@@ -96,11 +97,11 @@ def folder():
 
 
 @asynccontextmanager
-async def working(folder, log=None, deadline_seconds=5.0):
+async def working(folder, log=None, records=None, deadline_seconds=5.0):
     """A worker process that was told to start."""
     bound = listen(UnixAddress(str(folder / "w.sock")))
     ours, theirs = socket.socketpair()
-    descriptors = [theirs.fileno(), NO_LOG if log is None else log, bound.descriptor]
+    descriptors = [theirs.fileno(), *(NO_LOG if each is None else each for each in (log, records)), bound.descriptor]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "extauthz.server.worker", *map(str, descriptors)),
         pass_fds=[each for each in descriptors if each != NO_LOG],
@@ -116,6 +117,7 @@ async def working(folder, log=None, deadline_seconds=5.0):
             credentials=None,
             decision_log=None if log is None else DecisionLogSettings(SubjectForm.OFF, b"", EVERY_ANSWER),
             traces=False,
+            records=records is not None,
         )
     )
     async with asyncio.TaskGroup() as tasks:
@@ -255,6 +257,28 @@ def test_decisions_are_logged_to_its_pipe(folder):
     with os.fdopen(read) as pipe:
         lines = [json.loads(line) for line in pipe]
     assert [line["reason"] for line in lines] == ["allowed"] * 3
+
+
+def test_decisions_are_recorded_to_another_pipe(folder):
+    """Likewise; the decision log does without."""
+    read, write = os.pipe()
+
+    async def main():
+        async with working(folder, records=write) as worker, Client(worker.address) as client:
+            await worker.deploy(policy_set(OPEN.format(path="/first")))
+            for path in ("/first", "/other"):
+                await client.code(path)
+            await worker.link.call(Drain())
+            assert await worker.ended() == 0
+
+    asyncio.run(main())
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        records = [read_record(line) for line in pipe]
+    assert [(each.request.target, each.decision.effect) for each in records] == [
+        ("/first", "allow"),
+        ("/other", "deny"),
+    ]
 
 
 def test_draining_answers_what_is_in_flight(folder):
