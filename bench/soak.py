@@ -35,6 +35,9 @@ _MINUTES: Final = 10.0
 _PART: Final = 0.5
 _SAMPLES: Final = 30
 _PEAK_REQUESTS: Final = 10_000
+_DEADLINE_MS: Final = 5_000
+"""Of a decision: a request that has to wait, as for a machine that does something else, is to be seen, not refused."""
+_PROBLEM_CHARACTERS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,10 @@ def soak(arguments: Sequence[str]) -> str:
     with tempfile.TemporaryDirectory(prefix="extauthz-bench-") as temporary, running_on(placement.load):
         directory = Path(temporary)
         policy = write_policy(directory / "policy", key, routes=SMALL)
-        with authorizer(policy, given.transport, directory, placement, workers=given.workers) as server:
+        settings = {"EXTAUTHZ_DEADLINE_MS": str(_DEADLINE_MS)}
+        with authorizer(
+            policy, given.transport, directory, placement, workers=given.workers, settings=settings
+        ) as server:
             peak, rate, samples = _run(server, workload, given.minutes * 60, given.part)
     problems = list(judge(samples))
     lines = [f"{name}: {value}" for name, value in describe_machine(placement).items()]
@@ -118,7 +124,7 @@ def _samples(server: RunningServer, request: Request, rate: int, seconds: float)
             slowest = latencies(server.address, request, rate=rate, requests=requests)[-1] * 1000
             _telemetry(server).await_log(requests)
         except WrongReplyError as error:
-            problem = str(error)
+            problem = str(error)[:_PROBLEM_CHARACTERS]
         elapsed = time.perf_counter() - started
         yield Sample(elapsed, _allowed(server) - before, problem, slowest, resident_mb_by_process(server.pid))
 
