@@ -44,6 +44,7 @@ _OUTCOMES = {
     Kind.ROLE: ("held", ""),
     Kind.BINDING: ("given", "withheld"),
     Kind.CONDITION: ("true", "false"),
+    Kind.REGO: ("evaluated", ""),
 }
 """What SATISFIED and UNSATISFIED are called."""
 

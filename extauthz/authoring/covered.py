@@ -13,3 +13,4 @@ class Kind(StrEnum):
     ROLE = "role"
     BINDING = "binding"
     CONDITION = "condition"
+    REGO = "rego"

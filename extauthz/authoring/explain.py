@@ -17,6 +17,8 @@ from extauthz.authoring.steps import Steps, take_steps
 from extauthz.authorizer import CompiledRoute, Snapshot
 from extauthz.languages.cel import CelCondition
 from extauthz.languages.cel_parts import PartResult, parts_of
+from extauthz.languages.rego.condition import RegoCondition, RegoTrace
+from extauthz.languages.rego.decision import RegoDecision
 from extauthz.model.access import AccessRequest, Facts, Principal
 from extauthz.model.decision import Decision, Effect, Outcome, Reason
 from extauthz.model.policy import (
@@ -46,6 +48,8 @@ class ConditionFinding:
     """What the request has where the condition asks."""
     parts: PartResult | None
     """Of a CEL condition: what each part comes to."""
+    rego: RegoTrace | None = None
+    """Of one in Rego: which rules ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,7 @@ class _Seen:
             compile_condition(condition, policy_set)(self.facts),
             describe_having(condition, self.facts, policy_set),
             _parts(condition.condition, self.facts) if isinstance(condition, When) else None,
+            _rego(condition.condition, self.facts) if isinstance(condition, When) else None,
         )
 
     def bindings(self) -> Iterator[BindingFinding]:
@@ -230,3 +235,8 @@ def _law(reason: Reason, seen: _Seen | None) -> str:
 
 def _parts(condition: Condition, facts: Facts) -> PartResult | None:
     return parts_of(condition).trace(facts) if isinstance(condition, CelCondition) else None
+
+
+def _rego(condition: Condition, facts: Facts) -> RegoTrace | None:
+    rule = condition.rule if isinstance(condition, RegoDecision) else condition
+    return rule.trace(facts) if isinstance(rule, RegoCondition) else None

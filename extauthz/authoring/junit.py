@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from extauthz.authoring.failure import Line
+from extauthz.authoring.rego_tests import RegoTestResult, Verdict
 from extauthz.authoring.run import CaseResult
 
 # XML 1.0 section 2.2: no escape makes these part of a document.
@@ -25,9 +26,27 @@ class SuiteResult:
     seconds: float
 
 
-def junit_xml(suites: Sequence[SuiteResult]) -> str:
+@dataclass(frozen=True, slots=True)
+class RegoSuiteResult:
+    """The results of one file in Rego."""
+
+    path: str
+    results: tuple[RegoTestResult, ...]
+    seconds: float
+
+    @property
+    def failures(self) -> tuple[RegoTestResult, ...]:
+        """What failed or could not be evaluated."""
+        return tuple(each for each in self.results if each.verdict in {Verdict.FAILED, Verdict.ERRORED})
+
+
+def junit_xml(suites: Sequence[SuiteResult], rego: Sequence[RegoSuiteResult] = ()) -> str:
     """The document, with a declaration and a final newline."""
-    root = ET.Element("testsuites", _counts(suites))
+    root = ET.Element("testsuites", _counts([*suites, *rego]))
+    for rego_suite in rego:
+        element = ET.SubElement(root, "testsuite", {"name": _xml(rego_suite.path), **_counts([rego_suite])})
+        for rego_result in rego_suite.results:
+            _add_rego_case(element, rego_suite, rego_result)
     for suite in suites:
         element = ET.SubElement(root, "testsuite", {"name": _xml(suite.path), **_counts([suite])})
         for result in suite.results:
@@ -37,11 +56,15 @@ def junit_xml(suites: Sequence[SuiteResult]) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
 
 
-def _counts(suites: Sequence[SuiteResult]) -> dict[str, str]:
+def _counts(suites: Sequence[SuiteResult | RegoSuiteResult]) -> dict[str, str]:
+    rego = [result for suite in suites if isinstance(suite, RegoSuiteResult) for result in suite.results]
+    errors = sum(result.verdict is Verdict.ERRORED for result in rego)
+    skipped = sum(result.verdict is Verdict.SKIPPED for result in rego)
     return {
         "tests": str(sum(len(suite.results) for suite in suites)),
-        "failures": str(sum(len(suite.failures) for suite in suites)),
-        "errors": "0",
+        "failures": str(sum(len(suite.failures) for suite in suites) - errors),
+        "errors": str(errors),
+        **({"skipped": str(skipped)} if skipped else {}),
         "time": f"{sum(suite.seconds for suite in suites):.3f}",
     }
 
@@ -56,6 +79,20 @@ def _add_case(suite_element: ET.Element, suite: SuiteResult, result: CaseResult)
     if lines is not None:
         failure = ET.SubElement(element, "failure", {"message": _xml(f"{lines[0].label}: {lines[0].text}")})
         failure.text = _xml("\n".join([str(case.expect.span), *(f"{line.label}: {line.text}" for line in lines)]))
+
+
+_REGO_ELEMENTS = {Verdict.FAILED: "failure", Verdict.ERRORED: "error", Verdict.SKIPPED: "skipped"}
+
+
+def _add_rego_case(suite_element: ET.Element, suite: RegoSuiteResult, result: RegoTestResult) -> None:
+    place = {"file": _xml(result.span.file), "line": str(result.span.line)}
+    element = ET.SubElement(
+        suite_element, "testcase", {"classname": _xml(suite.path), "name": _xml(result.name), **place}
+    )
+    kind = _REGO_ELEMENTS.get(result.verdict)
+    if kind is not None:
+        problem = ET.SubElement(element, kind, {"message": _xml(result.problem)} if result.problem else {})
+        problem.text = _xml("\n".join([str(result.span), *result.printed]))
 
 
 def _xml(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -184,6 +185,13 @@ def _condition(finding: ConditionFinding) -> Branch:
     if finding.parts is not None:
         for part in finding.parts.below or (finding.parts,):
             _add_part(branch, part)
+    if finding.rego is not None:
+        for run in finding.rego.runs:
+            ran = Text(visible(f"{run.name} = {run.value}"))
+            ran.append(f"  {visible(str(run.span))}", style=_DIM)
+            branch.add(ran)
+        if finding.rego.problem:
+            branch.add(Text(visible(f"error: {finding.rego.problem}"), style="yellow"))
     return branch
 
 
@@ -266,6 +274,7 @@ def _rule_json(finding: RuleFinding) -> dict[str, object]:
                 "outcome": condition.outcome,
                 "having": condition.having or None,
                 "parts": _part_json(condition.parts),
+                **({} if condition.rego is None else {"rego": dataclasses.asdict(condition.rego)}),
             }
             for condition in finding.conditions
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +17,7 @@ from extauthz.cli.options import PathsArgument, ValuesOption
 from extauthz.cli.render import console, count, print_json, print_table, visible
 
 if TYPE_CHECKING:
-    from extauthz.authoring.coverage import Coverage, Item
+    from extauthz.authoring.coverage import Item
     from extauthz.cli.suites import Bench
 
 _STYLES = {"+": "green", "~": "yellow", "-": "red", " ": "dim"}
@@ -42,7 +43,7 @@ def measure(
     values: ValuesOption = None,
     output: Annotated[CoverageFormat, typer.Option("--format", help="How to print it.")] = CoverageFormat.TEXT,
 ) -> int:
-    """Show which routes, rules, roles, bindings and conditions the tests (*_test.yaml) exercise, by outcome.
+    """Show which routes, rules, roles, bindings and conditions the tests exercise, by outcome, and lines of Rego.
 
     Exit 2 when a test fails, or the share is under --fail-under.
 
@@ -52,9 +53,9 @@ def measure(
     from extauthz.cli.suites import load_bench
 
     bench = load_bench(paths, values)
-    coverage, failed = _measure(bench)
+    all_items, failed = _measure(bench)
     kinds = tuple(dict.fromkeys(kind)) if kind else tuple(Kind)
-    items = [item for item in coverage.items if item.kind in kinds]
+    items = [item for item in all_items if item.kind in kinds]
     match output:
         case CoverageFormat.TEXT:
             _print(items, kinds, console())
@@ -76,19 +77,23 @@ def measure(
     return EXIT_NEGATIVE if failed or too_low else 0
 
 
-def _measure(bench: Bench) -> tuple[Coverage, int]:
-    """The coverage, and how many tests failed."""
+def _measure(bench: Bench) -> tuple[Sequence[Item], int]:
+    """What there is to exercise, counted, and how many tests failed."""
     from extauthz.authoring.coverage import Coverage
+    from extauthz.authoring.rego_coverage import RegoCoverage
+    from extauthz.cli.rego_results import counts, rego_results
 
     coverage = Coverage(bench.runner.snapshot)
-    failed = 0
+    modules = bench.loaded.rego.modules if bench.loaded.rego is not None else ()
+    rego = RegoCoverage(modules, bench.policy_set, bench.rego)
+    _, failed, _ = counts(rego_results(bench, time.time()))  # noqa: TID251 - a command reads the clock and hands it on
     for suite in bench.suites:
         for case in suite.cases:
             result = bench.runner.run(case)
             failed += not result.passed
             if result.decision is not None:
                 coverage.add(result.question, result.decision)
-    return coverage, failed
+    return (*coverage.items, *rego.items), failed
 
 
 def _print(items: Sequence[Item], kinds: Sequence[Kind], out: Console) -> None:

@@ -19,7 +19,7 @@ from extauthz.errors import ConfigurationError, PolicyError
 
 if TYPE_CHECKING:
     from extauthz.authoring.failure import FailureWriter
-    from extauthz.authoring.junit import SuiteResult
+    from extauthz.authoring.junit import RegoSuiteResult, SuiteResult
     from extauthz.authoring.run import CaseResult
     from extauthz.cli.suites import Bench
 
@@ -51,9 +51,10 @@ def run_tests(
     ] = None,
     output: Annotated[ResultFormat, typer.Option("--format", help="How to print the results.")] = ResultFormat.TEXT,
 ) -> int:
-    """Run the tests (*_test.yaml) of a policy set. Exit 0 when all pass, 2 when one fails, 3 when a file is broken.
+    """Run the tests of a policy set: *_test.yaml, and *_test.rego as `opa test`.
 
-    Tests are those in the folders given and beside the files given; test files that are named are the only ones run.
+    Exit 0 when all pass, 2 when one fails, 3 when a file is broken. Tests are those in the folders given and beside the
+    files given; test files that are named are the only ones run.
     Tokens are signed by keys made for the run, so the whole authentication is tested and nothing is fetched.
 
     Example: extauthz policy test policies/shop --values policies/shop.values.yaml --run 'orders: *'
@@ -73,19 +74,21 @@ def run_tests(
 def _run_once(paths: Sequence[Path], values: Path | None, run: str | None, output: ResultFormat) -> int:
     from extauthz.authoring.failure import FailureWriter
     from extauthz.authoring.junit import junit_xml
+    from extauthz.cli.rego_results import rego_results
     from extauthz.cli.suites import STATUSES, load_bench
 
     bench = load_bench(paths, values, run=run)
     writer = FailureWriter(bench.runner.snapshot, STATUSES)
+    rego = rego_results(bench, time.time())  # noqa: TID251 - a command reads the clock and hands it on
     results = list(_results(bench, writer))
-    failed = sum(len(suite.failures) for suite in results)
+    failed = sum(len(suite.failures) for suite in results) + sum(len(suite.failures) for suite in rego)
     match output:
         case ResultFormat.JSON:
-            print_json(_as_json(results, bench))
+            print_json(_as_json(results, rego, bench))
         case ResultFormat.JUNIT:
-            typer.echo(junit_xml(results), nl=False)
+            typer.echo(junit_xml(results, rego), nl=False)
         case ResultFormat.TEXT:
-            _print(results, console())
+            _print(results, rego, console())
     return EXIT_NEGATIVE if failed else 0
 
 
@@ -121,7 +124,10 @@ def _changes(paths: Sequence[Path], values: Path | None) -> Iterator[None]:
 # --- Printing ------------------------------------------------------------------------------------------------------
 
 
-def _print(results: Sequence[SuiteResult], out: Console) -> None:
+def _print(results: Sequence[SuiteResult], rego: Sequence[RegoSuiteResult], out: Console) -> None:
+    from extauthz.cli.rego_results import counts, print_rego
+
+    print_rego(rego, out)
     for suite in results:
         failed = len(suite.failures)
         tally = (
@@ -133,10 +139,12 @@ def _print(results: Sequence[SuiteResult], out: Console) -> None:
         for result in suite.results:
             if not result.passed:
                 _print_failure(result, suite, out)
-    failed = sum(len(suite.failures) for suite in results)
-    total = sum(len(suite.results) for suite in results)
-    seconds = sum(suite.seconds for suite in results)
+    total, failed, skipped = counts(rego)
+    failed += sum(len(suite.failures) for suite in results)
+    total += sum(len(suite.results) for suite in results)
+    seconds = sum(suite.seconds for suite in results) + sum(suite.seconds for suite in rego)
     verdict = f"{failed} failed, {total - failed} passed" if failed else f"{total} passed"
+    verdict += f", {skipped} to do" if skipped else ""
     out.print(f"{verdict} in {seconds:.2f} s", style="bold red" if failed else "bold green")
 
 
@@ -149,12 +157,16 @@ def _print_failure(result: CaseResult, suite: SuiteResult, out: Console) -> None
         out.print(Text(f"       {line.label:<{width}}  ", style="dim"), Text(visible(line.text)), sep="")
 
 
-def _as_json(results: Sequence[SuiteResult], bench: Bench) -> dict[str, object]:
+def _as_json(results: Sequence[SuiteResult], rego: Sequence[RegoSuiteResult], bench: Bench) -> dict[str, object]:
+    from extauthz.cli.rego_results import counts, rego_json
+
+    total, failed, skipped = counts(rego)
     return {
-        "ok": not any(suite.failures for suite in results),
+        "ok": not failed and not any(suite.failures for suite in results),
         "revision": bench.loaded.parsed.policy_set.revision,
-        "tests": sum(len(suite.results) for suite in results),
-        "failures": sum(len(suite.failures) for suite in results),
+        "tests": total + sum(len(suite.results) for suite in results),
+        "failures": failed + sum(len(suite.failures) for suite in results),
+        **({"skipped": skipped, "rego": rego_json(rego)} if rego else {}),
         "suites": [
             {"file": suite.path, "cases": [_case_json(result, suite) for result in suite.results]} for suite in results
         ],

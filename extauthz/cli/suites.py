@@ -11,6 +11,7 @@ from pathlib import Path
 
 from extauthz.authn.authenticator import KeySets, VerifiedTokens
 from extauthz.authoring.parse import Surroundings, parse_suite
+from extauthz.authoring.rego_tests import RegoSuite, RegoTest
 from extauthz.authoring.run import Runner
 from extauthz.authoring.suite import Case, Suite
 from extauthz.authorizer import build_snapshot
@@ -19,10 +20,13 @@ from extauthz.check.request import CheckedRequest, read_check_request
 from extauthz.check.response import ANSWERS
 from extauthz.cli.throwaway import ThrowAwayIssuer
 from extauthz.errors import ConfigurationError, PolicyError
+from extauthz.languages.policy_yaml.rego import RegoSources
+from extauthz.languages.rego import Module
 from extauthz.model.policy import PolicySet
 from extauthz.model.source import Diagnostic
 from extauthz.sources.policy_files import LoadedSet, load, read_regular_file
-from extauthz.sources.policy_walk import TEST_ENDINGS
+from extauthz.sources.policy_walk import REGO_TEST_ENDING, TEST_ENDINGS
+from extauthz.sources.rego_planner import plan_with_default
 
 STATUSES = {reason: answering.status for reason, answering in ANSWERS.items()}
 
@@ -34,6 +38,10 @@ class Bench:
     loaded: LoadedSet
     suites: tuple[Suite, ...]
     runner: Runner
+    rego: RegoSuite | None
+    """The tests in Rego; None where there are none."""
+    rego_tests: tuple[RegoTest, ...]
+    """Those that were asked for."""
 
     @property
     def policy_set(self) -> PolicySet:
@@ -43,8 +51,8 @@ class Bench:
 def load_bench(paths: Sequence[Path], values: Path | None, *, run: str | None = None) -> Bench:
     """Load the set and its tests.
 
-    Test files are those in the folders, and beside a file `x.yaml` its `x_test.yaml`; those that are named themselves
-    are then the only ones.
+    Test files are those in the folders, and beside a file `x.yaml` its `x_test.yaml`, beside `x.rego` its
+    `x_test.rego`; those that are named themselves are then the only ones.
 
     Args:
         paths: policy files and folders, and test files.
@@ -55,12 +63,14 @@ def load_bench(paths: Sequence[Path], values: Path | None, *, run: str | None = 
         ConfigurationError: a path cannot be used, or there is nothing to run.
         PolicyError: the set, or a test file, is broken.
     """
-    named = [str(path) for path in paths if path.name.lower().endswith(TEST_ENDINGS)]
+    named = [str(path) for path in paths if path.name.lower().endswith((*TEST_ENDINGS, REGO_TEST_ENDING))]
     policies = [str(path) for path in paths if str(path) not in named]
     if not policies:
         raise ConfigurationError(f"{named[0]} is a test file: name the policy that it tests, too")
     loaded = load(policies, values_file=None if values is None else str(values))
-    files = named or sorted({*loaded.tests, *_beside(policies)})
+    files = named or sorted({*loaded.tests, *loaded.rego_tests, *_beside(policies)})
+    yaml_files = [file for file in files if not file.lower().endswith(REGO_TEST_ENDING)]
+    rego = _read_rego([file for file in files if file not in yaml_files], loaded)
     if not files:
         raise ConfigurationError(f"no tests: write {_suggested(policies[0])} (`policy new` shows one)")
     issuer = ThrowAwayIssuer(loaded.parsed.policy_set)
@@ -71,9 +81,31 @@ def load_bench(paths: Sequence[Path], values: Path | None, *, run: str | None = 
         read_capture=_read_capture,
         now=time.time(),  # noqa: TID251 - a command reads the clock and hands it on
     )
-    suites = _selected(_read(files, surroundings), run)
+    suites, rego_tests = _selected(_read(yaml_files, surroundings), rego.tests if rego is not None else (), run)
     snapshot = build_snapshot(issuer.trusted, KeySets(), VerifiedTokens())
-    return Bench(loaded, suites, Runner(snapshot, STATUSES, issuer.sign))
+    return Bench(loaded, suites, Runner(snapshot, STATUSES, issuer.sign), rego, rego_tests)
+
+
+def _read_rego(files: Sequence[str], loaded: LoadedSet) -> RegoSuite | None:
+    """The tests in Rego, compiled with the modules of the set."""
+    if not files:
+        return None
+    modules = [Module(file, _text(file)) for file in files]
+    suite = RegoSuite(loaded.rego or RegoSources((), (), plan_with_default), modules)
+    tested = {test.span.file for test in suite.tests}
+    empty = [file for file in files if file not in tested]
+    if empty:
+        raise ConfigurationError(f"{empty[0]} has no tests: a test is a rule whose name begins with test_")
+    return suite
+
+
+def _text(file: str) -> str:
+    try:
+        return read_regular_file(file).decode()
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file} is not UTF-8: save it as UTF-8") from error
 
 
 def _beside(policies: Sequence[str]) -> list[str]:
@@ -113,11 +145,17 @@ def _read_capture(content: bytes) -> CheckedRequest:
     return read_check_request(message_from_json(content) if is_json else content)
 
 
-def _selected(suites: Sequence[Suite], run: str | None) -> tuple[Suite, ...]:
+def _selected(
+    suites: Sequence[Suite], rego: Sequence[RegoTest], run: str | None
+) -> tuple[tuple[Suite, ...], tuple[RegoTest, ...]]:
+    """The tests whose names match; of Rego the rule's own name is enough."""
     if run is None:
-        return tuple(suites)
+        return tuple(suites), tuple(rego)
     matches: Callable[[Case], bool] = lambda case: fnmatch.fnmatchcase(case.name, run)  # noqa: E731 - one use
     chosen = [Suite(suite.path, tuple(filter(matches, suite.cases))) for suite in suites]
-    if not any(suite.cases for suite in chosen):
-        raise ConfigurationError(f"--run {run!r} selects none of {sum(len(s.cases) for s in suites)} tests")
-    return tuple(suite for suite in chosen if suite.cases)
+    names = {test: (test.name, test.path.rpartition("/")[2]) for test in rego}
+    rego_chosen = tuple(test for test in rego if any(fnmatch.fnmatchcase(name, run) for name in names[test]))
+    if not rego_chosen and not any(suite.cases for suite in chosen):
+        total = sum(len(suite.cases) for suite in suites) + len(rego)
+        raise ConfigurationError(f"--run {run!r} selects none of {total} tests")
+    return tuple(suite for suite in chosen if suite.cases), rego_chosen

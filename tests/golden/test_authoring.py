@@ -21,6 +21,7 @@ CAROL = '{"sub": "carol", "orders": ["7"]}'
 EVE = '{"sub": "eve", "roles": ["reader"], "suspended": true, "store": "paris"}'
 MAIL = '{"sub": "max", "groups": ["friends"], "mails": [{"box": "in", "open": false}, {"box": "out"}]}'
 PREFLIGHT = "--header 'origin: https://app.example' --header 'access-control-request-method: GET'"
+MALLORY = '{"sub": "mallory", "roles": ["approver"]}'
 COMMANDS = {
     "policy-test/errors.txt": (3, "policy test set.yaml broken_test.yaml"),
     "policy-test/failures.txt": (2, "policy test set.yaml failing_test.yaml"),
@@ -65,6 +66,17 @@ COMMANDS = {
     "policy-explain/nowhere.txt": (2, f"policy explain {SET} --path /stores/berlin --claims '{CAROL}' {AT}"),
     "policy-explain/ambiguous.txt": (2, f"policy explain {SET} --path /orders/../7 {AT}"),
     "policy-explain/preflight.txt": (0, f"policy explain {SET} --path /orders --method OPTIONS {PREFLIGHT} {AT}"),
+    "rego-tools/test.txt": (2, "policy test set"),
+    "rego-tools/test-json.txt": (2, "policy test set --run '*beyond' --format json"),
+    "rego-tools/test-junit.txt": (2, "policy test set --format junit"),
+    "rego-tools/coverage.txt": (2, "policy coverage set --kind rego"),
+    "rego-tools/source.txt": (2, "policy coverage set --kind rego --format source"),
+    "rego-tools/explain.txt": (2, f"policy explain set --path /invoices/7 --claims '{MALLORY}' {AT}"),
+    "rego-tools/explain-json.txt": (
+        2,
+        f"policy explain set --path /invoices/7 --claims '{MALLORY}' {AT} --format json",
+    ),
+    "rego-tools/matrix.txt": (0, "policy matrix set"),
     "policy-explain/json.txt": (
         2,
         f"policy explain {SET} --path /body --method POST --claims '{CAROL}' {AT} --format json",
@@ -78,6 +90,7 @@ def test_command_prints_as_written_down(name, capsys, monkeypatch):
     code, arguments = COMMANDS[name]
     monkeypatch.chdir((HERE / name).parent)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("PATH", "")  # an OPA there would compile Rego, and leave out what it prints
     assert run(shlex.split(arguments)) == code
     captured = capsys.readouterr()
     text = f"$ extauthz {arguments}\n{captured.out}{captured.err}"

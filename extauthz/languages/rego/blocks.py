@@ -61,6 +61,10 @@ class BlockWriter(ABC):
         """Write one statement."""
 
     @abstractmethod
+    def mark(self, statement: Statement) -> None:
+        """Write what counts that a statement is reached, if that is counted."""
+
+    @abstractmethod
     def local(self, local: int) -> str:
         """A local where it is read."""
 
@@ -178,6 +182,7 @@ class BlockWriter(ABC):
 
     def _statements(self, block: Block, at_end: str) -> None:
         for statement in block:
+            self.mark(statement)
             if id(statement) in self.needless:
                 continue
             for local in sorted(self.flow.may_be_undefined.get(id(statement), ())):

@@ -18,6 +18,8 @@ from extauthz.languages.rego.calls import all_callees, blocks_at
 from extauthz.languages.rego.facts_input import FactPath, FactsInput
 from extauthz.languages.rego.failure import RegoEvaluationError
 from extauthz.languages.rego.input_document import InputRefusedError
+from extauthz.languages.rego.ir import Place
+from extauthz.languages.rego.marks import LineMarks
 from extauthz.languages.rego.program import Limits, RegoProgram, load_plan
 from extauthz.languages.rego.value import UNDEFINED, Value, json_text
 from extauthz.model.access import Facts
@@ -26,6 +28,8 @@ from extauthz.model.source import Span
 
 DECISION_BUDGET: Final = 1_000_000
 """Steps of one rule on one request, where nobody gives a deadline: about half a second."""
+
+_LONGEST_VALUE: Final = 80
 
 _READS_TIME: Final = frozenset({"time.now_ns"})
 
@@ -47,6 +51,10 @@ class RegoPolicy:
         self._data = data
         self.program: RegoProgram = load_plan(json.loads(plan), data)
 
+    def count_lines(self, marks: LineMarks) -> None:
+        """From now on, count the lines that are evaluated: for authoring, never for traffic."""
+        self.program = load_plan(json.loads(self._plan), self._data, marks)
+
     def __reduce__(self) -> tuple[Callable[[str, Value], RegoPolicy], tuple[str, Value]]:
         return RegoPolicy, (self._plan, self._data)
 
@@ -54,6 +62,26 @@ class RegoPolicy:
     def digest(self) -> str:
         """The same for policies that evaluate alike, as far as their plans tell."""
         return hashlib.sha256(f"{len(self._plan)} {self._plan}{json_text(self._data)}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRun:
+    """A rule that was evaluated."""
+
+    name: str
+    """As in `data.shop.reports.allow`."""
+    span: Span
+    value: str
+    """As JSON, not endless; `undefined` for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegoTrace:
+    """What happened in an evaluation."""
+
+    runs: tuple[RuleRun, ...]
+    problem: str
+    """Why it failed; empty when it did not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -101,11 +129,40 @@ class RegoCondition:
             clock=deadline.clock if deadline is not None else time.monotonic,
         )
 
+    def trace(self, facts: Facts) -> RegoTrace:
+        """Which rules run on one request: to explain, not to decide."""
+        program = self.policy.program
+        try:
+            document = self._input.make(facts)
+        except InputRefusedError as error:
+            return RegoTrace((), str(error))
+        values, problem = program.rules_run(
+            self.path, document, now_ns=int(facts.now * 1e9), limits=Limits(budget=DECISION_BUDGET)
+        )
+        places = {"/".join(function.path[1:]): function.place for function in program.plan.functions}
+        runs = (RuleRun(_name(rule), _span(places[rule]), _shown(value)) for rule, value in values.items())
+        return RegoTrace(tuple(runs), problem)
+
     def __repr__(self) -> str:
         return f"RegoCondition({self.text!r})"
 
     def __reduce__(self) -> tuple[Callable[[RegoPolicy, str, str, Span], RegoCondition], tuple[object, ...]]:
         return rego_condition, (self.policy, self.path, self.text, self.span)
+
+
+def _name(path: str) -> str:
+    return f"data.{path.replace('/', '.')}"
+
+
+def _span(place: Place) -> Span:
+    return Span(place.file, max(place.line, 1), max(place.column, 1))
+
+
+def _shown(value: Value) -> str:
+    if value is UNDEFINED:
+        return "undefined"
+    text = json_text(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def rego_condition(policy: RegoPolicy, path: str, text: str, span: Span) -> RegoCondition:

@@ -36,7 +36,7 @@ UNSET: Final = Undefined()
 class Evaluation:
     """What generated code and built-ins share while one input is evaluated. For one thread, used once."""
 
-    __slots__ = ("cache", "clock", "deadline", "memo", "now_ns", "remaining", "results", "steps", "strict")
+    __slots__ = ("cache", "clock", "deadline", "memo", "now_ns", "printed", "remaining", "results", "steps", "strict")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Evaluation:
         deadline: float | None,
         budget: int,
         strict: bool,
+        printed: list[str] | None = None,
     ) -> None:
         self.memo: list[Value] = [UNSET] * functions
         """By function: its result, `UNSET` until it has run; replaced as a whole while a `with` holds."""
@@ -57,6 +58,8 @@ class Evaluation:
         self.cache: dict[Any, Any] = {}
         """What built-ins keep for the evaluation, such as random numbers by their seed."""
         self.results: list[Value] = []
+        self.printed = printed
+        """What the policy prints, a line each; None where nobody listens, as in all decisions about traffic."""
         self.steps = min(_SLICE, budget)
         """Steps until the next check. Generated code counts it down and calls `check` below zero."""
         self.remaining = budget - self.steps

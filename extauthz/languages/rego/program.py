@@ -15,6 +15,7 @@ from extauthz.languages.rego.evaluation import DEFAULT_BUDGET, UNSET, DynamicRul
 from extauthz.languages.rego.failure import BuiltinError, RegoEvaluationError, RegoLimitError
 from extauthz.languages.rego.functions import Module
 from extauthz.languages.rego.ir import Place, Plan, PlanError
+from extauthz.languages.rego.marks import LineMarks
 from extauthz.languages.rego.plan import parse_plan
 from extauthz.languages.rego.reads import InputPath, input_reads
 from extauthz.languages.rego.statements import Names
@@ -115,6 +116,7 @@ class RegoProgram:
         strict: bool = False,
         limits: Limits = UNLIMITED_TIME,
         clock: Callable[[], float] = time.monotonic,
+        printed: list[str] | None = None,
     ) -> Value:
         """The value of a document such as `shop/reports/allow`, as JSON; UNDEFINED when it has none.
 
@@ -125,6 +127,7 @@ class RegoProgram:
             strict: whether an error of a built-in ends the evaluation instead of being undefined.
             limits: how far it may go.
             clock: seconds, as the deadline counts them.
+            printed: takes what a rule's `print` says, a line each.
 
         Raises:
             RegoEvaluationError: the policy has no answer for this input.
@@ -134,9 +137,29 @@ class RegoProgram:
         if rule is not None:
             _, function = rule
             evaluation = self._evaluation(now_ns, strict, limits, clock)
+            evaluation.printed = printed
             return to_json(_run(function, evaluation, document, self._data))
         results = self.results(path, document, now_ns=now_ns, strict=strict, limits=limits, clock=clock)
         return results[0].get("result", UNDEFINED) if results else UNDEFINED
+
+    def rules_run(self, path: str, document: Value, *, now_ns: int, limits: Limits) -> tuple[dict[str, Value], str]:
+        """Which rules run when a rule is evaluated, with errors of built-ins strict: to explain, not to decide.
+
+        Returns:
+            What each rule comes to, by its path, as JSON, in the order of the plan: those that run while a `with`
+            replaces something are left out. And why the evaluation fails; empty when it does not.
+        """
+        _, function = self._rules[path]
+        evaluation = self._evaluation(now_ns, True, limits, time.monotonic)  # noqa: FBT003 - strict, as its caller is
+        problem = ""
+        try:
+            _run(function, evaluation, document, self._data)
+        except RegoEvaluationError as error:
+            problem = str(error)
+        memo = evaluation.memo
+        return {
+            rule: to_json(memo[number]) for rule, (number, _) in self._rules.items() if memo[number] is not UNSET
+        }, problem
 
     def results(
         self,
@@ -185,8 +208,13 @@ def _run(function: _EntryPoint, evaluation: Evaluation, document: Value, data: V
 # --- Loading -------------------------------------------------------------------------------------------------------
 
 
-def load_plan(document: object, data: Value) -> RegoProgram:
+def load_plan(document: object, data: Value, marks: LineMarks | None = None) -> RegoProgram:
     """A program from a plan's JSON document and the data document, an object.
+
+    Args:
+        document: the plan.
+        data: the data document.
+        marks: where evaluated lines are counted; None: nowhere, which is faster.
 
     Raises:
         PolicyError: the plan is malformed, calls what it must not, or does not hold what `verify` demands.
@@ -196,23 +224,25 @@ def load_plan(document: object, data: Value) -> RegoProgram:
     except (PlanError, RecursionError) as error:
         raise PolicyError([diagnostic(Place("", 0, 0), RegoCode.NOT_A_PLAN, f"not a plan: {error}")]) from error
     try:
-        return compile_plan(verify(plan), data)
+        return compile_plan(verify(plan), data, marks)
     except RecursionError as error:
         message = "the policy's expressions are nested too deeply"
         raise PolicyError([diagnostic(Place("", 0, 0), RegoCode.NOT_PLANNED, message)]) from error
 
 
-def compile_plan(verified: VerifiedPlan, data: Value) -> RegoProgram:
+def compile_plan(verified: VerifiedPlan, data: Value, marks: LineMarks | None = None) -> RegoProgram:
     """A program from a verified plan and the data document.
 
     Raises:
         PolicyError: the policy is beyond what Python can express.
     """
     plan = verified.plan
-    module = _generate(verified)
+    module = _generate(verified, marks)
     source = "\n".join(module.lines)
     rules: dict[tuple[str, ...], DynamicRule] = {}
     namespace: dict[str, Any] = {**_RUNTIME, **module.names.constants, "DYNAMIC": rules}
+    if marks is not None:
+        namespace["MARKS"] = marks.counts
     exec(compile(source, "<rego>", "exec"), namespace)  # noqa: S102 - our own code, from a verified plan
     for index, units in module.indexes:
         index.bind([namespace[unit] for unit in units])
@@ -228,11 +258,12 @@ def compile_plan(verified: VerifiedPlan, data: Value) -> RegoProgram:
     )
 
 
-def _generate(verified: VerifiedPlan) -> Module:
+def _generate(verified: VerifiedPlan, marks: LineMarks | None) -> Module:
     plan = verified.plan
     names = Names(
         functions={function.name: number for number, function in enumerate(plan.functions)},
         parameters={function.name: len(function.parameters) for function in plan.functions},
+        marks=marks,
     )
     module = Module(names)
     for function, flow in zip(plan.functions, verified.function_flows, strict=True):

@@ -11,6 +11,7 @@ from extauthz.languages.rego.builtins.table import BUILTINS
 from extauthz.languages.rego.constants import known_values, read_number
 from extauthz.languages.rego.flow import Flow
 from extauthz.languages.rego.ir import Block, Constant, Local, Operand, Place, PlanError, Statement
+from extauthz.languages.rego.marks import LineMarks
 from extauthz.languages.rego.paths import Path, Paths, find_paths
 from extauthz.languages.rego.shape import depends_on_order, parts_of_data
 from extauthz.languages.rego.value import Value, equal
@@ -26,6 +27,8 @@ class Names:
     """How many parameters it has."""
     constants: dict[str, object] = field(default_factory=dict)
     """Values that are made once, by their name in the code."""
+    marks: LineMarks | None = None
+    """Where evaluated lines are counted, under the name MARKS; None: nowhere."""
 
     def constant(self, value: object) -> str:
         """A name for a value."""
@@ -120,6 +123,10 @@ class StatementWriter(BlockWriter):
     def operand(self, operand: Operand) -> str:
         """An operand as an expression."""
         return self.local(operand.index) if isinstance(operand, Local) else repr(operand.value)
+
+    def mark(self, statement: Statement) -> None:
+        if self.names.marks is not None and statement.place.line:
+            self.emit(f"MARKS[{self.names.marks.number(statement.place)}] += 1")
 
     def statement(self, statement: Statement) -> None:  # noqa: C901, PLR0912 - one table
         """One statement."""

@@ -12,7 +12,7 @@ from extauthz.languages.rego.builtins.registry import Registry, text
 from extauthz.languages.rego.evaluation import Evaluation
 from extauthz.languages.rego.failure import BuiltinError
 from extauthz.languages.rego.number import Number, as_integer, parse_number
-from extauthz.languages.rego.value import UNDEFINED, Value, key_of
+from extauthz.languages.rego.value import UNDEFINED, Value, json_text, key_of
 
 UNITS = Registry()
 
@@ -31,6 +31,8 @@ _AMOUNT = re.compile(
 )
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,6})?", re.ASCII)
 _MAX_EXPONENT = 4_000
+_MOST_PRINTED = 100
+"""Lines of one evaluation."""
 
 
 def _amount(written: str) -> tuple[Fraction, str]:
@@ -188,7 +190,22 @@ def opa_runtime() -> dict[str, Value]:
 
 
 @UNITS.add("trace", 1, total=True)
-@UNITS.add("internal.print", 1, total=True)
-def note(_: Value) -> bool:
-    """Says nothing: what a policy prints would carry values of requests into logs."""
+def trace(_: Value) -> bool:
+    """Says nothing: what a policy notes would carry values of requests into logs."""
     return True
+
+
+@UNITS.add("internal.print", 1, total=True, stateful=True)
+def internal_print(evaluation: Evaluation, parts: Value) -> bool:
+    """Says nothing either, but where somebody listens: in tests. Each part is a set: of one value, or undefined."""
+    printed = evaluation.printed
+    if printed is not None and len(printed) < _MOST_PRINTED:
+        printed.append(" ".join(map(_shown, parts)))
+    return True
+
+
+def _shown(part: Value) -> str:
+    values = list(part)
+    if not values:
+        return "<undefined>"
+    return values[0] if type(values[0]) is str else json_text(values[0])

@@ -120,3 +120,15 @@ def test_to_another_process(condition, policy):
 def test_digests_tell_policies_apart(policy):
     """By their data, too."""
     assert RegoPolicy(policy._plan, {"tenant": "other"}).digest != policy.digest
+
+
+def test_which_rules_ran(condition):
+    """With what they came to, and why an evaluation failed: for people who ask."""
+    (run,) = condition("tenant").trace(FACTS).runs
+    assert (run.name, run.span.file, run.span.line, run.value) == ("data.t.tenant", "t.rego", 3, "true")
+    assert condition("tenant").trace(make_facts()).runs[0].value == "undefined"
+    failed = condition("builtin").trace(FACTS)
+    assert failed.runs == ()
+    assert failed.problem.startswith("t.rego:13: to_number: ")
+    broken = make_facts(Request(headers={"content-type": ("application/json",)}, body=b"{"))
+    assert condition("body").trace(broken).problem.startswith("invalid JSON")

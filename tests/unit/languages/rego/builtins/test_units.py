@@ -1,7 +1,9 @@
 import pytest
 
+from extauthz.languages.rego import Module, load_modules
 from extauthz.languages.rego.failure import BuiltinError
 from extauthz.languages.rego.value import UNDEFINED
+from extauthz.sources.rego_planner import plan_with_regopy
 
 
 @pytest.mark.parametrize("amount", ["", "K", "1 K", "1.2.3", "1Q", "1e9999999", "--1"])
@@ -42,3 +44,15 @@ def test_the_environment_is_nobodys_business(call, monkeypatch):
     monkeypatch.setenv("A_SECRET", "value")
     assert call("opa.runtime") == {}
     assert call("trace", "note") is True
+
+
+def test_what_is_printed_goes_to_who_listens():
+    """Nowhere, but where a test collects it; and no more than somebody would read."""
+    body = 'some i in numbers.range(1, 150); print("at", i, input.x, {"a": 1}); i < 0'
+    module = Module("t.rego", f"package t\n\nr if {{ {body} }}\n")
+    program = load_modules([module], {}, ["t/r"], plan_with_regopy)
+    printed: list[str] = []
+    program.evaluate("t/r", {}, now_ns=0, printed=printed)
+    assert printed[0] == 'at 1 <undefined> {"a":1}'
+    assert len(printed) == 100
+    assert program.evaluate("t/r", {}, now_ns=0) is UNDEFINED
