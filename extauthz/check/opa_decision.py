@@ -154,11 +154,10 @@ def _set_body(response: Any, value: Value) -> None:
 def _set_status(response: Any, value: Value) -> None:
     if not is_number(value):
         raise DecisionRefusedError(_mistyped("http_status", "number", value))
-    if type(value) is not int:
-        text = number_text(value)
-        raise DecisionRefusedError(
-            f'error converting JSON number to int: strconv.ParseInt: parsing "{text}": invalid syntax'
-        )
+    if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
+        problem = "value out of range" if type(value) is int else "invalid syntax"
+        text = f'strconv.ParseInt: parsing "{number_text(value)}": {problem}'
+        raise DecisionRefusedError(f"error converting JSON number to int: {text}")
     if value not in STATUSES:
         raise DecisionRefusedError(f"invalid HTTP status code {value}")
     response.denied_response.status.code = value

@@ -115,7 +115,7 @@ def parse_body(
     if "application/grpc" in content_type:
         return grpc(raw, path) if grpc is not None and raw else NO_BODY
     if "application/x-www-form-urlencoded" in content_type:
-        return _measured(headers, body, lambda whole: parse_query(bytes_text(whole)))
+        return _measured(headers, body, _parse_form)
     if "multipart/form-data" in content_type:
         return _measured(headers, body, lambda whole: _parse_multipart(content_type, whole))
     return NO_BODY
@@ -144,9 +144,19 @@ def _measured(headers: Mapping[str, str], body: bytes, parse: Callable[[bytes], 
 _LONE_BYTE = re.compile("[\udc80-\udcff]")
 
 
+def _readable(text: str) -> str:
+    """The text with Go's replacement character for each byte that is no UTF-8: bodies have gone through JSON there."""
+    return _LONE_BYTE.sub("\ufffd", text)
+
+
+def _parse_form(body: bytes) -> Value:
+    form = parse_query(bytes_text(body))
+    return {_readable(name): [_readable(value) for value in values] for name, values in form.items()}
+
+
 def _parse_json(body: bytes) -> Value:
     try:
-        return parse_json(_LONE_BYTE.sub("\ufffd", bytes_text(body)))  # each such byte, as in Go
+        return parse_json(_readable(bytes_text(body)))
     except BuiltinError as error:
         raise InputRefusedError(f"invalid JSON: {error}") from None
 
@@ -160,7 +170,8 @@ def _parse_multipart(content_type: str, body: bytes) -> Value:
         for part in read_parts(body, boundary):
             if part.name:
                 is_json = "application/json" in part.content_type
-                values.setdefault(part.name, []).append(_parse_json(part.body) if is_json else bytes_text(part.body))
+                value = _parse_json(part.body) if is_json else _readable(bytes_text(part.body))
+                values.setdefault(_readable(part.name), []).append(value)
     except MultipartError as error:
         raise InputRefusedError(str(error)) from None
     return values

@@ -39,9 +39,10 @@ def read_parts(body: bytes, boundary: str) -> Iterator[Part]:
     if not boundary:
         raise MultipartError("multipart: boundary is empty")
     dashes = b"--" + boundary.encode("utf-8", "surrogateescape")
-    first = re.compile(rb"(?:(?<=\n)|\A)" + re.escape(dashes) + rb"(--)?[ \t]*(\r?\n|\Z)")
+    # Only a part makes a line feed alone the end of lines.
+    first = re.compile(rb"(?:(?<=\n)|\A)" + re.escape(dashes) + rb"(?:(--)[ \t]*(?:\r\n|\Z)|[ \t]*(\r?\n))")
     found = first.search(body)
-    if found is None or (found[1] is None and not found[2]):
+    if found is None:
         raise MultipartError("multipart: NextPart: EOF")
     newline = found[2] or b"\r\n"
     delimiter = re.compile(newline + re.escape(dashes) + rb"(?=[ \t\r\n]|--|\Z)")
@@ -75,7 +76,8 @@ def _part(header: dict[str, str], content: bytes) -> Part:
     return Part(name, header.get("content-type", ""), content)
 
 
-_HEADER_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\0]*)")
+# Go takes spaces in names, and does not find such fields by the name without.
+_HEADER_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z ]+):([\t\x20-\x7e\x80-\xff]*)")
 
 
 def _read_header(body: bytes, start: int) -> tuple[dict[str, str], int]:

@@ -231,7 +231,9 @@ def _json_key(key: Value) -> str:
 
 
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-_ESCAPED = str.maketrans(_ESCAPES)
+_NO_UNICODE = {chr(code): "\\ufffd" for code in range(0xD800, 0xE000)}
+"""A byte that is no UTF-8 stands as half of a pair in a string; as JSON it is Go's replacement character."""
+_ESCAPED = str.maketrans({**_ESCAPES, **_NO_UNICODE})
 
 
 def _quoted(text: str) -> str:

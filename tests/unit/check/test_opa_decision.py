@@ -94,8 +94,8 @@ def mistyped(key, expected, got):
     return f"type assertion error, expected {key} to be of type '{expected}' but got '{got}'"
 
 
-def not_an_integer(text):
-    return f'error converting JSON number to int: strconv.ParseInt: parsing "{text}": invalid syntax'
+def not_an_integer(text, problem="invalid syntax"):
+    return f'error converting JSON number to int: strconv.ParseInt: parsing "{text}": {problem}'
 
 
 OBJECT = "map[string]interface {}"
@@ -170,6 +170,11 @@ TO_REMOVE = "query_parameters_to_remove"
         ({"allowed": False, "http_status": True}, "response http status", mistyped("http_status", "number", "bool")),
         ({"allowed": False, "http_status": 403.5}, "response http status", not_an_integer("403.5")),
         ({"allowed": False, "http_status": 403.0}, "response http status", not_an_integer("403.0")),
+        (
+            {"allowed": False, "http_status": 1 << 63},
+            "response http status",
+            not_an_integer("9223372036854775808", "value out of range"),
+        ),
         ({"allowed": False, "http_status": 9999}, "response http status", "invalid HTTP status code 9999"),
     ],
 )

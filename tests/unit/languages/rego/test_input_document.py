@@ -82,7 +82,7 @@ def body_of(body, content_type=None, *, raw=b"", path=(), grpc=None, **headers):
         (b'"\\ud800"', "application/json", "\ufffd"),
         (b"null", "application/json", None),
         (b"a=1&a=2&b=", "application/x-www-form-urlencoded", {"a": ["1", "2"], "b": [""]}),
-        (b"a=\xff", "application/x-www-form-urlencoded", {"a": ["\udcff"]}),
+        (b"a=\xff&%fe=1", "application/x-www-form-urlencoded", {"a": ["\ufffd"], "\ufffd": ["1"]}),
         (b"<a/>", "text/xml", None),
         (b"{}", "application/JSON", None),
         (b"--x\r\n\r\n\r\n--x--", "multipart/form-data", None),
@@ -94,7 +94,7 @@ def body_of(body, content_type=None, *, raw=b"", path=(), grpc=None, **headers):
                 b"--x\r\nContent-Disposition: attachment; name=c\r\n\r\n3\r\n--x--\r\n"
             ),
             MULTIPART,
-            {"a": ["1", {"b": 2}], "f": ["\udcff"]},
+            {"a": ["1", {"b": 2}], "f": ["\ufffd"]},
         ),
     ],
 )

@@ -63,6 +63,7 @@ def test_no_parts():
         ("Content-Disposition: form-data; name=a; name=b", ""),
         ("Content-Disposition: form-data; name", ""),
         ("X-Other: 1", ""),
+        ("Content-Disposition : form-data; name=a", ""),
     ],
 )
 def test_names(header, name):
@@ -91,7 +92,10 @@ def test_quoted_printable():
         part() + "--x y\r\n--x--",
         "--x\r\n continued: 1\r\n\r\n1\r\n--x--",
         "--x\r\nno colon\r\n\r\n1\r\n--x--",
-        "--x\r\nbad name: 1\r\n\r\n1\r\n--x--",
+        "--x\r\n: no name\r\n\r\n1\r\n--x--",
+        "before\n--x--\nafter",
+        "--x\r\nbad(name): 1\r\n\r\n1\r\n--x--",
+        "--x\r\nname: \x01\r\n\r\n1\r\n--x--",
         "--x\r\n" + "a: 1\r\n" * 10_001 + "\r\n1\r\n--x--",
     ],
 )

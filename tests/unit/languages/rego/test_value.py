@@ -73,6 +73,7 @@ def test_surrogates():
     """Half a pair in JSON is the replacement character; bytes that are no text come back as they were."""
     assert parse_json('{"\\ud800": "a\\udc00b\\ud83d\\ude00"}') == {"\ufffd": "a\ufffdb😀"}
     assert text_bytes(bytes_text(b"\x80\xff")) == b"\x80\xff"
+    assert json_text({bytes_text(b"a\xff"): "\ud800"}) == '{"a\\ufffd":"\\ufffd"}'
     with pytest.raises(BuiltinError):
         text_bytes("\ud800")
 
