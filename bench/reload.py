@@ -37,6 +37,9 @@ _FILLERS: Final = 200
 """Routes beside the one that is asked for: a change takes some time to load."""
 _BATCH: Final = 2_000
 """Requests that h2load sends in one go, until there were enough of them and all changes are made."""
+_STREAMS: Final = 4
+_REQUESTS_PER_CONNECTION: Final = 200
+"""Which worker gets a connection is chance, so there are several at a time, and always new ones."""
 _DEADLINE_MS: Final = 5_000
 """Of a decision; Envoy waits twice as long. What is asked is who decided, and a busy machine must not answer for it."""
 _LOAD_SECONDS: Final = 120.0
@@ -104,6 +107,8 @@ def reload_under_load(directory: Path, *, changes: int, requests: int, workers: 
     generations = changer.generations()
     seen = {_check(line, generations) for line in lines}
     processes = {line["decision_id"][:-10] for line in lines}
+    if len(processes) != workers:
+        raise WrongReplyError(f"{len(processes)} of {workers} processes were asked: nothing is proved of the others")
     slowest = max(line["duration_ms"] for line in lines)
     return Reloading(workers, changes, sent, seconds, len(seen), len(processes), slowest)
 
@@ -178,13 +183,16 @@ def _bootstrap(policy: Path, authorizer_address: str, access_log: Path) -> dict[
     policy_set = load([str(policy)]).parsed.policy_set
     log_fields = {"generation": "%REQ(X-GENERATION)%"}
     fields = connection_manager_fields(access_log=str(access_log), log_fields=log_fields)
-    # Few streams a connection make several connections, of which each worker gets some.
     routes = [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]
     filters: list[Any] = check_filters(policy_set)
     filters[-1]["typed_config"]["grpc_service"]["timeout"] = f"{2 * _DEADLINE_MS / 1000}s"
     front = listener("front", TcpAddress("127.0.0.1", 0), filters, fields, routes=routes)
-    clusters = [cluster(AUTHORIZER_CLUSTER, parse_address(authorizer_address), http2={"max_concurrent_streams": 4})]
-    return {"static_resources": {"clusters": clusters, "listeners": [front]}}
+    authorizer_cluster = cluster(
+        AUTHORIZER_CLUSTER, parse_address(authorizer_address), http2={"max_concurrent_streams": _STREAMS}
+    )
+    (options,) = authorizer_cluster["typed_extension_protocol_options"].values()
+    options["common_http_protocol_options"] = {"max_requests_per_connection": _REQUESTS_PER_CONNECTION}
+    return {"static_resources": {"clusters": [authorizer_cluster], "listeners": [front]}}
 
 
 def _send(address: str, requests: int) -> None:
