@@ -66,13 +66,13 @@ def _next_delimiter(body: bytes, start: int, closed: re.Pattern[bytes], newline:
 
 
 def _part(header: dict[str, str], content: bytes) -> Part:
-    if header.get("content-transfer-encoding", "").lower() == "quoted-printable":
-        content = _quoted_printable(content)
     try:
         disposition, parameters = parse_media_type(header.get("content-disposition", ""))
     except MultipartError:
         disposition, parameters = "", {}
     name = parameters.get("name", "") if disposition == "form-data" else ""
+    if name and header.get("content-transfer-encoding", "").lower() == "quoted-printable":
+        content = _quoted_printable(content)  # that of other parts is not read
     return Part(name, header.get("content-type", ""), content)
 
 

@@ -75,6 +75,7 @@ def test_quoted_printable():
     """That encoding is undone, as Go does."""
     encoded = part(body="a=3Db=\r\nc", more="Content-Transfer-Encoding: Quoted-Printable\r\n")
     assert bodies(encoded + "--x--") == [b"a=bc"]
+    assert bodies("--x\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=\r\n--x--") == [b"="]
     with pytest.raises(MultipartError):
         read(part(body="a=b", more="Content-Transfer-Encoding: quoted-printable\r\n") + "--x--")
 
