@@ -15,6 +15,7 @@ from extauthz.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from extauthz.lowering.address import Address
+    from extauthz.lowering.istio import Workloads
     from extauthz.lowering.plan import Plan
     from extauthz.lowering.wasm.compiler import WasmPlan
     from extauthz.model.policy import PolicySet
@@ -29,6 +30,8 @@ class Target(StrEnum):
     """Envoy's own filters, with the authorizer behind them for what they cannot decide."""
     WASM = "wasm"
     """A WebAssembly module that Envoy runs, with the authorizer behind it for what it cannot decide."""
+    ISTIO = "istio"
+    """Envoy's own filters as an EnvoyFilter of Istio's; or an AuthorizationPolicy that asks the authorizer."""
 
 
 class Residual(StrEnum):
@@ -55,6 +58,13 @@ def compile_(
     values: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What ${NAME} in providers and hosts stands for: a YAML map.")
     ] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", metavar="NAME", help="With --to istio: of the workloads.")
+    ] = None,
+    selector: Annotated[
+        list[str] | None,
+        typer.Option("--selector", metavar="LABEL=VALUE", help="With --to istio: which workloads; repeatable."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
     report_format: Annotated[
         OutputFormat, typer.Option("--format", help="How to print the report.")
@@ -64,7 +74,8 @@ def compile_(
 
     Writes http_filters.json (an array, to go before the router, and after a cors filter), hcm.json (further fields of
     the HttpConnectionManager), clusters.json (an array, to add) and report.json; with --to wasm also policy.wasm, the
-    module that http_filters.json holds.
+    module that http_filters.json holds. With --to istio, for the workloads that --namespace and --selector name:
+    envoy_filter.json, or in its place authorization_policy.json and mesh_config.json, and report.json.
 
     Example: extauthz compile policies/shop --values policies/shop.values.yaml --to envoy -o build/
     """
@@ -74,6 +85,7 @@ def compile_(
     from extauthz.sources.policy_files import load
 
     authorizer = parse_address(authz)
+    workloads = _workloads(to, namespace, selector)
     _check_folder(output, force=force)
     parsed = load([str(path) for path in paths], values_file=None if values is None else str(values)).parsed
     print_diagnostics(parsed.warnings, console(stderr=True))
@@ -81,7 +93,7 @@ def compile_(
     plan = _plan(parsed.policy_set, to, has_authorizer=has_authorizer)
     if residual is Residual.FORBID:
         refuse_residual(plan)
-    files = _files(plan, authorizer if has_authorizer else None)
+    files = _files(plan, authorizer if has_authorizer else None, workloads)
     _write(output, files)
     if report_format is OutputFormat.JSON:
         typer.echo(render(report_document(plan, has_authorizer=has_authorizer)), nl=False)
@@ -94,19 +106,33 @@ def _plan(policy_set: PolicySet, to: Target, *, has_authorizer: bool) -> Plan | 
     from extauthz.lowering.wasm.compiler import compile_module
 
     match to:
-        case Target.ENVOY:
+        case Target.ENVOY | Target.ISTIO:
             return make_plan(policy_set)
         case Target.WASM:
             return compile_module(policy_set, has_authorizer=has_authorizer)
 
 
-def _files(plan: Plan | WasmPlan, authorizer: Address | None) -> Mapping[str, str | bytes]:
+def _files(plan: Plan | WasmPlan, authorizer: Address | None, workloads: Workloads | None) -> Mapping[str, str | bytes]:
     from extauthz.lowering.compile import compile_native, compile_wasm
+    from extauthz.lowering.istio import compile_istio
     from extauthz.lowering.plan import Plan
 
     if isinstance(plan, Plan):
+        if workloads is not None:
+            return compile_istio(plan, workloads, authorizer=authorizer)
         return compile_native(plan, authorizer=authorizer)
     return compile_wasm(plan, authorizer=authorizer)
+
+
+def _workloads(to: Target, namespace: str | None, selector: list[str] | None) -> Workloads | None:
+    """For whom the policy is, where that is to be said."""
+    from extauthz.lowering.istio import Workloads, parse_selector
+
+    if to is not Target.ISTIO:
+        if namespace is not None or selector:
+            raise ConfigurationError("--namespace and --selector go with --to istio")
+        return None
+    return Workloads(namespace or "default", parse_selector(selector or []))
 
 
 def _check_folder(folder: Path, *, force: bool) -> None:

@@ -123,3 +123,31 @@ def test_the_bytes_do_not_depend_on_the_process(tmp_path, to):
         subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True)
         outputs.append({p.name: p.read_bytes() for p in output.iterdir()})
     assert outputs[0] == outputs[1]
+
+
+def test_for_workloads_of_istio(tmp_path, policy):
+    """`--to istio`: two ways, and the report."""
+    output = tmp_path / "out"
+    flags = ["--namespace", "shop", "--selector", "app=a", "--authz", "authz.extauthz.svc:9000"]
+    assert compile_to(output, policy, *flags, to="istio") == 0
+    files = ["authorization_policy.json", "envoy_filter.json", "mesh_config.json", "report.json"]
+    assert sorted(p.name for p in output.iterdir()) == files
+    assert compile_to(tmp_path / "alone", policy, *flags, "--residual", "forbid", to="istio") == 0
+    assert sorted(p.name for p in (tmp_path / "alone").iterdir()) == ["envoy_filter.json", "report.json"]
+
+
+@pytest.mark.parametrize(
+    ("to", "flags", "said"),
+    [
+        ("istio", [], "--selector LABEL=VALUE is missing"),
+        ("istio", ["--selector", "app=a"], "Istio asks a service by its name"),
+        ("envoy", ["--selector", "app=a"], "go with --to istio"),
+        ("wasm", ["--namespace", "shop"], "go with --to istio"),
+    ],
+)
+def test_what_istio_must_be_told(tmp_path, policy, capsys, to, flags, said):
+    """Whose requests, and whom to ask; nothing is written otherwise."""
+    output = tmp_path / "out"
+    assert compile_to(output, policy, *flags, to=to) == EXIT_WRONG_INPUT
+    assert said in capsys.readouterr().err
+    assert not output.exists()
