@@ -265,6 +265,7 @@ class Supervisor:
 
     async def _bring_up(self, worker: WorkerProcess) -> None:
         """Have a new worker decide by the set in force, and listen."""
+        began = self._monotonic()
         start = self._start
         worker.link.tell(start)
         if not self._reports_ready:
@@ -283,6 +284,10 @@ class Supervisor:
         credentials = self._start.credentials
         if credentials is not None and credentials is not start.credentials:  # replaced meanwhile
             await worker.ask(ReplaceCredentials(credentials), ANSWER_SECONDS + self._drain_seconds)
+        seconds = round(self._monotonic() - began, 3)
+        self._support.logger.info(
+            "worker_serves", worker=worker.process.pid, start_seconds=seconds, resident_mb=worker.resident_mb
+        )
         if self.serving == self.count:
             self._settled.set()
 

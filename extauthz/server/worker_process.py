@@ -10,6 +10,7 @@ from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from extauthz.authn.authenticator import KeySets, NeedKeySet
@@ -146,6 +147,15 @@ class WorkerProcess:
             if self.process.returncode is None:
                 self.process.kill()
                 await self.process.wait()
+
+    @property
+    def resident_mb(self) -> float | None:
+        """Its memory, in MB; None where the system does not tell (it does as Linux's proc(5) says), or it has gone."""
+        try:
+            pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        except OSError:
+            return None
+        return round(int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
     def how_it_ended(self) -> str:
         """For the log."""

@@ -209,6 +209,19 @@ def test_what_fails_between_preparing_and_committing_changes_nothing(supervised)
     asyncio.run(main())
 
 
+def test_each_worker_is_logged_with_its_start_and_its_memory(supervised):
+    """What another one would cost."""
+
+    async def main():
+        async with supervised.running() as supervisor:
+            return worker_pids(supervisor)
+
+    pids = asyncio.run(main())
+    logged = [each for each in supervised.events() if each["event"] == "worker_serves"]
+    assert {each["worker"] for each in logged} == set(pids)
+    assert all(0 < each["start_seconds"] < 60 and 10 < each["resident_mb"] < 500 for each in logged)
+
+
 def test_a_killed_worker_is_replaced_under_the_set_in_force(supervised):
     """The other one goes on; the new one decides by what is in force by now, not by what it was at the start."""
 

@@ -81,6 +81,8 @@ def test_one_that_has_gone_objects_to_nothing(bench, monkeypatch):
             assert await worker.ask(ReadTally()) is None
             await worker.refresh_tally()
             assert worker.tally == Tally()
+            await worker.end()
+            assert worker.resident_mb is None
 
     asyncio.run(main())
 
