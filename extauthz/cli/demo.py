@@ -11,6 +11,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,7 +57,9 @@ def demo(
 ) -> int | None:
     """Run real Envoy, an issuer, an upstream and the service on free ports, and requests through them.
 
-    The policy is the example set `shop`. Exit 0 when every request comes out as expected, 2 when one does not.
+    The policy is the example set `shop`; `rego` and `mixed` are served beside it.
+
+    Exit 0 when every request comes out as expected, 2 when one does not.
 
     Example: extauthz demo --mode native
     """
@@ -90,12 +93,12 @@ def _exit_code(outcomes: Sequence[Outcome]) -> int:
 def _send_against(against: str, issuer: str, ca_file: Path | None, output: OutputFormat) -> Sequence[Outcome]:
     from extauthz.demo.client import parse_server
     from extauthz.demo.run import send_against
-    from extauthz.demo.table import REQUESTS
+    from extauthz.demo.table import requests_of
 
     outcomes = send_against(
         parse_server(against, ca_file),
         parse_server(issuer),
-        REQUESTS,
+        requests_of("shop"),
         clock=time.time,  # noqa: TID251 - the command hands the clock on
         start_seconds=_START_SECONDS,
     )
@@ -105,18 +108,24 @@ def _send_against(against: str, issuer: str, ca_file: Path | None, output: Outpu
 
 async def _run(directory: Path, started: float, output: OutputFormat, mode: Mode, *, hold: bool) -> Sequence[Outcome]:
     from extauthz.demo.run import running_demo
-    from extauthz.demo.table import REQUESTS
+    from extauthz.demo.table import examples, requests_of
 
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - asyncio.run made it
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, task.cancel)  # as Ctrl-C: what was started is stopped
-    async with running_demo(directory, time.time, mode) as demo:  # noqa: TID251 - the command hands the clock on
+    async with AsyncExitStack() as stack:
+        demos: dict[str, Demo] = {}
+        for example in examples():
+            (directory / example).mkdir()
+            running = running_demo(directory / example, time.time, mode, example)  # noqa: TID251 - it hands the clock on
+            demos[example] = await stack.enter_async_context(running)
         ready_seconds = time.monotonic() - started
-        outcomes = await demo.send(REQUESTS)
+        outcomes = [outcome for example, demo in demos.items() for outcome in await demo.send(requests_of(example))]
         _print(outcomes, output, ready_seconds)
         if hold:
-            _print_curl_lines(demo, [outcome.request for outcome in outcomes])
+            for example, demo in demos.items():
+                _print_curl_lines(demo, requests_of(example))
             stop = asyncio.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, stop.set)
@@ -187,6 +196,7 @@ def _as_json(outcomes: Sequence[Outcome], ready_seconds: float | None) -> dict[s
                 "path": outcome.request.path,
                 "caller": None if outcome.request.caller is None else outcome.request.caller.name,
                 "note": outcome.request.note,
+                "example": outcome.request.example,
                 "expected": dataclasses.asdict(outcome.request.expected),
                 "actual": dataclasses.asdict(outcome.actual),
                 "decision_seen": outcome.decision_seen,

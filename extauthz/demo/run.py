@@ -134,15 +134,18 @@ def _wait_until_served(client: DemoClient, request: DemoRequest, seconds: float)
 
 
 @asynccontextmanager
-async def running_demo(directory: Path, clock: Callable[[], float], mode: Mode = Mode.CHECK) -> AsyncIterator[Demo]:
+async def running_demo(
+    directory: Path, clock: Callable[[], float], mode: Mode = Mode.CHECK, example: str = "shop"
+) -> AsyncIterator[Demo]:
     """Start everything, and end it with the block.
 
     Args:
         directory: An empty folder for configuration and logs.
         clock: Seconds since the epoch, for tokens.
         mode: Who decides; only in mode check every decision is the authorizer's, and seen.
+        example: The example set that is served.
     """
-    policy = str(policies_dir() / "shop")
+    policy = str(policies_dir() / example)
     with DevelopmentIssuer(clock=clock) as issuer:
         values = directory / "values.yaml"
         values.write_text(f"ISSUER: {issuer.url}\n")

@@ -1,6 +1,6 @@
-"""The demo's requests and what must come of each: policies/shop seen from outside.
+"""The demo's requests and what must come of each: policies/shop, policies/rego and policies/mixed, seen from outside.
 
-Expected is what the policy means, not what the code does: whoever reads policies/shop can check this table by hand.
+Expected is what the policies mean, not what the code does: whoever reads them can check this table by hand.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ class DemoRequest:
     body: str = ""
     note: str = ""
     """What is special about it."""
+    example: str = "shop"
+    """The example set in front of which it is sent."""
 
     @property
     def is_grpc(self) -> bool:
@@ -74,6 +76,11 @@ SUSPENDED = Caller("alice", {"roles": ["clerk"], "suspended": True}, label="alic
 EXPIRED = Caller("alice", {"roles": ["clerk"]}, lifetime_seconds=-HOUR_SECONDS, label="alice, expired")
 FOREIGN = Caller("alice", {"roles": ["clerk"]}, audience="bakery", label="alice, for the bakery")
 FORGER = Caller("carol", {"roles": ["customer"]}, tampered=True, label="carol, tampered")
+
+READER = Caller("ann", {"tenants": ["acme", "legacy"]})
+EDITOR = Caller("ed", {"tenants": ["acme"], "edits": ["acme"]})
+APPROVER = Caller("max", {"roles": ["approver"], "department": "books"})
+CLOSED = Caller("mallory", {"roles": ["approver"], "department": "books"}, label="mallory, closed")
 
 JSON = ("content-type", "application/json")
 OFFICE = ("x-forwarded-for", "203.0.113.7")
@@ -149,7 +156,64 @@ REQUESTS = (
         note="gRPC",
     ),
     DemoRequest("POST", "/shop.Orders/Get", CUSTOMER, Expected("grpc 7", "insufficient_scope"), note="gRPC"),
+    DemoRequest(
+        *("GET", "/documents/acme/7", READER, Expected("200", "allowed", ("documents.decision",), "ann")),
+        note="decided in Rego",
+        example="rego",
+    ),
+    DemoRequest(
+        *("PUT", "/documents/acme/7", READER, Expected("403", "denied_by_policy", ("documents.decision",))),
+        note="reads only",
+        example="rego",
+    ),
+    DemoRequest(
+        *("PUT", "/documents/acme/7", EDITOR, Expected("200", "allowed", ("documents.decision",), "ed")),
+        example="rego",
+    ),
+    DemoRequest(
+        *("GET", "/documents/legacy/7", READER, Expected("308", "denied_by_policy", ("documents.decision",))),
+        note="has moved",
+        example="rego",
+    ),
+    DemoRequest("GET", "/documents/acme/7", None, Expected("401", "credential_missing"), example="rego"),
+    DemoRequest(
+        *("POST", "/invoices/7/approval", APPROVER),
+        Expected("200", "allowed", ("approve.allow.within-limit",), "max"),
+        headers=(JSON,),
+        body='{"amount": 900, "department": "books", "author": "ann"}',
+        note="limit in Rego",
+        example="mixed",
+    ),
+    DemoRequest(
+        *("POST", "/invoices/7/approval", APPROVER, Expected("403", "no_matching_allow")),
+        headers=(JSON,),
+        body='{"amount": 9000, "department": "books", "author": "ann"}',
+        note="beyond the limit",
+        example="mixed",
+    ),
+    DemoRequest(
+        *("POST", "/invoices/7/approval", APPROVER),
+        Expected("403", "denied_by_policy", ("approve.deny.own",)),
+        headers=(JSON,),
+        body='{"amount": 900, "department": "books", "author": "max"}',
+        note="their own",
+        example="mixed",
+    ),
+    DemoRequest(
+        *("GET", "/invoices/7", CLOSED, Expected("403", "denied_by_policy", ("set.deny.closed",))),
+        example="mixed",
+    ),
 )
+
+
+def examples() -> tuple[str, ...]:
+    """The example sets, in the order of the table."""
+    return tuple(dict.fromkeys(request.example for request in REQUESTS))
+
+
+def requests_of(example: str) -> tuple[DemoRequest, ...]:
+    """The rows about one example set."""
+    return tuple(request for request in REQUESTS if request.example == example)
 
 
 @dataclass(frozen=True, slots=True)

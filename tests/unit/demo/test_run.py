@@ -12,13 +12,14 @@ import pytest
 
 from extauthz.demo.client import parse_server
 from extauthz.demo.run import running_demo, send_against
-from extauthz.demo.table import CUSTOMER, REQUESTS, DemoRequest, Expected
+from extauthz.demo.table import CUSTOMER, DemoRequest, Expected, examples, requests_of
 from extauthz.demo.upstream import echo_upstream
 from extauthz.errors import EnvironmentUnfitError
 from extauthz.lowering.mode import Mode
 
 pytestmark = pytest.mark.envoy
 NOW = time.time  # noqa: TID251 - real tokens for a real service
+SHOP = requests_of("shop")
 
 
 @pytest.fixture
@@ -28,15 +29,16 @@ def nobody():
         return parse_server(f"http://127.0.0.1:{taken.getsockname()[1]}")
 
 
-async def send(directory, requests):
+async def send(directory, requests, example="shop"):
     """The outcomes of requests through a demo of their own."""
-    async with running_demo(directory, NOW) as demo:
+    async with running_demo(directory, NOW, example=example) as demo:
         return await demo.send(requests)
 
 
-def test_every_request_comes_out_as_the_table_says(tmp_path):
+@pytest.mark.parametrize("example", examples())
+def test_every_request_comes_out_as_the_table_says(tmp_path, example):
     """The whole product, end to end, on real Envoy."""
-    outcomes = asyncio.run(send(tmp_path, REQUESTS))
+    outcomes = asyncio.run(send(tmp_path, requests_of(example), example))
     assert [(o.request.method, o.request.path, o.actual) for o in outcomes if o.differences] == []
 
 
@@ -46,7 +48,7 @@ def test_envoy_deciding_by_itself_changes_no_answer(tmp_path, mode):
 
     async def scenario():
         async with running_demo(tmp_path, NOW, mode) as demo:
-            return await demo.send(REQUESTS)
+            return await demo.send(SHOP)
 
     outcomes = asyncio.run(scenario())
     assert [(o.request.method, o.request.path, o.actual) for o in outcomes if o.differences] == []
@@ -65,15 +67,15 @@ def test_requests_can_be_sent_again(tmp_path):
 
     async def scenario():
         async with running_demo(tmp_path, NOW) as demo:
-            return [await demo.send([REQUESTS[number]]) for number in (0, 3, 0)]
+            return [await demo.send([SHOP[number]]) for number in (0, 3, 0)]
 
     outcomes = [outcome for (outcome,) in asyncio.run(scenario())]
-    assert [(o.request, o.differences) for o in outcomes] == [(REQUESTS[number], ()) for number in (0, 3, 0)]
+    assert [(o.request, o.differences) for o in outcomes] == [(SHOP[number], ()) for number in (0, 3, 0)]
 
 
 def test_a_curl_line_does_what_the_row_does(tmp_path):
     """What --hold prints works as pasted."""
-    request = dataclasses.replace(REQUESTS[0], path="/orders/1001", caller=CUSTOMER, headers=(("x-note", "a b"),))
+    request = dataclasses.replace(SHOP[0], path="/orders/1001", caller=CUSTOMER, headers=(("x-note", "a b"),))
 
     async def scenario():
         async with running_demo(tmp_path, NOW) as demo:
@@ -95,9 +97,9 @@ def test_a_stack_that_runs_elsewhere_is_asked_the_same(tmp_path):
             return await asyncio.to_thread(against, demo)
 
     def against(demo):
-        wrong = dataclasses.replace(REQUESTS[0], expected=Expected("403", "no_route", user="alice"))
+        wrong = dataclasses.replace(SHOP[0], expected=Expected("403", "no_route", user="alice"))
         issuer = parse_server(demo.issuer.url)
-        return send_against(demo.client.proxy, issuer, (*REQUESTS, wrong), clock=NOW, start_seconds=5)
+        return send_against(demo.client.proxy, issuer, (*SHOP, wrong), clock=NOW, start_seconds=5)
 
     *outcomes, wrong = asyncio.run(scenario())
     assert [(o.request.path, o.actual) for o in outcomes if o.differences] == []
@@ -108,7 +110,7 @@ def test_a_stack_that_runs_elsewhere_is_asked_the_same(tmp_path):
 def test_a_stack_that_does_not_run_is_one_message(nobody):
     """What to do about it is in it."""
     with pytest.raises(EnvironmentUnfitError, match=r"^nothing answers at http://127.0.0.1:\d+: start it first"):
-        send_against(nobody, nobody, REQUESTS, clock=NOW, start_seconds=0)
+        send_against(nobody, nobody, SHOP, clock=NOW, start_seconds=0)
 
 
 def test_a_proxy_that_starts_late_is_waited_for(nobody):

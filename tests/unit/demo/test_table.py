@@ -2,7 +2,7 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
-from extauthz.demo.table import REQUESTS, Expected, Outcome
+from extauthz.demo.table import REQUESTS, Expected, Outcome, examples, requests_of
 from extauthz.model.decision import Reason
 
 
@@ -26,7 +26,7 @@ def test_expectations_are_possible():
 
 def test_the_table_shows_every_kind_of_answer():
     """Allowed, unauthenticated, forbidden, malformed; HTTP and gRPC."""
-    assert {r.expected.status for r in REQUESTS} == {"200", "400", "401", "403", "grpc 0", "grpc 7"}
+    assert {r.expected.status for r in REQUESTS} == {"200", "308", "400", "401", "403", "grpc 0", "grpc 7"}
 
 
 def test_a_difference_is_named_by_its_field():
@@ -38,3 +38,9 @@ def test_a_difference_is_named_by_its_field():
         changed = dataclasses.replace(request.expected, **other)
         assert Outcome(request, changed).differences == (name,)
     assert Outcome(request, Expected("500", None)).differences == ("status", "reason", "policies")
+
+
+def test_every_row_is_about_one_example():
+    """The shop first, which other stacks serve, too."""
+    assert examples() == ("shop", "rego", "mixed")
+    assert [row for example in examples() for row in requests_of(example)] == list(REQUESTS)
