@@ -17,7 +17,8 @@ from extauthz.model.policy import Authentication
 from tests.differential.comparison import generated_requests, generated_sets, same_reason
 from tests.harness.case import CaseRequest, Proxy
 from tests.harness.check_call import check_request
-from tests.harness.machine import Machine, StoppedError, metadata
+from tests.harness.machine import Machine, StoppedError, metadata, peer
+from tests.harness.module import said
 from tests.harness.tokens import key_set_files
 from tests.policies import parse
 
@@ -65,14 +66,14 @@ def _difference(machine: Machine, snapshot: Snapshot, asked: Asked) -> str | Non
     decision = authorize_as(CheckedRequest(message), snapshot, 0.0, principal or ANONYMOUS)
     address = message.attributes.source.address.socket_address
     machine.headers = [(entry.key, entry.raw_value) for entry in message.attributes.request.http.header_map.headers]
-    machine.properties = {**told, "source.address": f"{address.address}:{address.port_value}".encode()}
+    machine.properties = {**told, **peer(f"{address.address}:{address.port_value}")}
     machine.written, machine.changed, machine.response = {}, [], None
     try:
         machine.request()
     except StoppedError as error:
         return f"stopped: {error}"
     if principal is None and _looks_at_credentials(decision, snapshot):
-        return f"decided for an unknown caller: {machine.written}" if machine.written else None
+        return f"decided for an unknown caller: {said(machine)}" if said(machine) else None
     return _compared(machine, decision)
 
 
@@ -85,7 +86,7 @@ def _looks_at_credentials(decision: Decision, snapshot: Snapshot) -> bool:
 
 
 def _compared(machine: Machine, decision: Decision) -> str | None:
-    written = machine.written.get("extauthz")
+    written = said(machine)
     if written is None:
         return "changed headers of a request that is left" if machine.changed or machine.response else None
     effect, reason, route, _ = written.split(" ")

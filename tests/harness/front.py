@@ -99,7 +99,7 @@ class EnvoyEngine:
     def _answer(self, response: Response) -> Answer:
         line = self._log.line_of(response.peer)
         upstream = _upstream(response.headers, response.body)
-        native, wasm = _native(line), line.get("wasm_decision")
+        native, wasm = _native(line), _wasm(line)
         return Answer(response.status, response.headers, response.body, upstream, _told(line), *native, wasm)
 
     def close(self) -> None:
@@ -196,6 +196,12 @@ def _native(line: Mapping[str, Any]) -> tuple[str | None, str | None]:
     allowing = line.get("native_policy")
     denying = line.get("native_denial") if line.get("native_result") == "denied" else None
     return None if allowing == CALL_POLICY else allowing, denying
+
+
+def _wasm(line: Mapping[str, Any]) -> str | None:
+    """What a module decided; None where it left the request to us."""
+    told: str | None = line.get("wasm_decision")
+    return None if told is None or told.startswith("left ") else told
 
 
 def _upstream(headers: Mapping[str, Sequence[str]], body: bytes) -> Upstream | None:

@@ -53,4 +53,5 @@ def ask(
 
 def said(machine: Machine) -> str | None:
     """What the module has decided; None when the request is left."""
-    return machine.written.get("extauthz")
+    told = machine.written["extauthz"]
+    return None if told.startswith("left ") else told

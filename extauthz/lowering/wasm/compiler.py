@@ -28,11 +28,13 @@ from extauthz.model.policy import (
     OnAmbiguity,
     PathSettings,
     PolicySet,
+    RemoteIpIs,
     Route,
     Rule,
     RuleKind,
     ScopeIs,
     TrailingSlash,
+    When,
 )
 from extauthz.model.provider import Provider
 from extauthz.model.source import Span
@@ -55,6 +57,8 @@ class WasmPlan:
     caller_policies: Mapping[str, Formula]
     """For the filter in front of the module that finds out who the caller is."""
     module: bytes
+    reads_addresses: bool
+    """Whether a filter in front of the module is to write down where the connection comes from."""
 
     @property
     def residual(self) -> tuple[Item, ...]:
@@ -97,6 +101,7 @@ class _Compiler:
             providers=self._providers,
             caller_policies={callers.ANONYMOUS_ID: callers.is_anonymous(places), **verified},
             module=self._emitter.finished(configured),
+            reads_addresses=_reads_addresses(self._set),
         )
 
     def _configured(self) -> Mapping[Configured, int]:
@@ -235,6 +240,15 @@ class _Compiler:
 
 def _operand_is(value: int) -> Code:
     return wasm.get_local(OPERAND) + constant(value) + wasm.EQUAL
+
+
+def _reads_addresses(policy_set: PolicySet) -> bool:
+    rules = (rule for route in policy_set.routes for rule in (*route.deny, *route.require, *route.allow))
+    keys = [key for rule in rules for key in rule.conditions]
+    conditions = [key.condition for key in keys if isinstance(key, When)]
+    conditions += [binding.when for binding in policy_set.bindings if binding.when is not None]
+    by_condition = any(("source.address",) in condition.reads for condition in conditions)
+    return by_condition or any(isinstance(key, RemoteIpIs) for key in keys)
 
 
 def path_options(paths: PathSettings) -> int:

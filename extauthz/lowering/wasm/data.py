@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from extauthz.lowering.wasm.runtime.layout import DATA_BEGIN, FALSE, NULL, TRUE, WORDS, Kind, Word
 
+PEER_KEY = "extauthz.peer"
+"""The filter state that holds the address which the connection comes from."""
+
 _WORDS: Mapping[Word, str] = {
     Word.METHOD: ":method",
     Word.PATH: ":path",
@@ -32,6 +35,8 @@ _WORDS: Mapping[Word, str] = {
     Word.CALLER_KEY: "extauthz_caller_shadow_effective_policy_id",
     Word.TOKENS: "envoy.filters.http.jwt_authn",
     Word.DECISION: "extauthz",
+    Word.UNDECIDED: "left undecided",
+    Word.DIRECT_PEER_ADDRESS: f"filter_state\0{PEER_KEY}",
     Word.STAR: "*",
 }
 

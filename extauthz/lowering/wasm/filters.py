@@ -2,6 +2,8 @@
 
 The module answers what it denies. What it allows it says in filter state, which nothing but a module of this Envoy can
 write: there the authorizer's filter is skipped. Whatever else comes of it, the authorizer is asked.
+
+Where a rule asks for the client's address, one more filter writes down what the connection's is.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from extauthz.lowering.ext_authz import AUTHORIZER_CLUSTER, EXT_AUTHZ, check_fil
 from extauthz.lowering.jwt_authn import filter_for
 from extauthz.lowering.rbac import classifying_filter, one_policy_each
 from extauthz.lowering.wasm.compiler import WasmPlan
+from extauthz.lowering.wasm.data import PEER_KEY
 
 _COMMON = "type.googleapis.com/envoy.extensions"
 _DECISION = "wasm.extauthz"
@@ -21,7 +24,7 @@ _DECISION = "wasm.extauthz"
 _ALLOWS = "allow "
 
 WASM_LOG_FIELDS = {"wasm_decision": f"%FILTER_STATE({_DECISION}:PLAIN)%"}
-"""For the access log: `effect reason route rule` of what the module decided, nothing of what the authorizer did."""
+"""For the access log: `effect reason route rule` of what the module decided; `left` of what the authorizer did."""
 
 
 def wasm_filters(plan: WasmPlan, *, has_authorizer: bool = True, cluster: str = AUTHORIZER_CLUSTER) -> list[JsonObject]:
@@ -34,6 +37,7 @@ def wasm_filters(plan: WasmPlan, *, has_authorizer: bool = True, cluster: str = 
         *hygiene,
         *([filter_for(plan.providers)] if plan.providers else []),
         classifying_filter("extauthz.caller", CALLER_PREFIX, one_policy_each(plan.caller_policies)),
+        *([_peer_filter()] if plan.reads_addresses else []),
         module_filter(plan),
         *([_unless_allowed(ext_authz)] if has_authorizer else []),
     ]
@@ -56,6 +60,23 @@ def module_filter(plan: WasmPlan) -> JsonObject:
                     "code": {"local": {"inline_bytes": base64.b64encode(plan.module).decode()}},
                 },
             },
+        },
+    }
+
+
+def _peer_filter() -> JsonObject:
+    """Writes down where the connection comes from, whatever X-Forwarded-For says, for the module to compare."""
+    value = {
+        "object_key": PEER_KEY,
+        "factory_key": "envoy.string",
+        "format_string": {"text_format_source": {"inline_string": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%"}},
+        "read_only": True,
+    }
+    return {
+        "name": "extauthz.peer",
+        "typed_config": {
+            "@type": f"{_COMMON}.filters.http.set_filter_state.v3.Config",
+            "on_request_headers": [value],
         },
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from extauthz.lowering.wasm.intrinsics import load8, load32, store8
 from extauthz.lowering.wasm.runtime.caller import read_property
 from extauthz.lowering.wasm.runtime.layout import FALSE, LEFT, TRUE, Configured, Word
-from extauthz.lowering.wasm.runtime.memory import address_of, allocate, find_octet, length_of
+from extauthz.lowering.wasm.runtime.memory import address_of, allocate, find_octet, length_of, texts_equal
 
 IPV4_BYTES = 4
 NETWORK_BYTES = 8
@@ -39,13 +39,23 @@ def read_ipv4(address: int, length: int) -> int:
     return octets
 
 
-def peer() -> int:
-    """The connection's peer: four octets of IPv4; 0 for any other, which the authorizer looks at.
+def peer_address() -> int:
+    """The connection's peer as the host writes it, `address:port`; 0 when it is not the one that the connection has.
 
-    The host writes `address:port`.
+    The host's attribute may come from X-Forwarded-For, or the connection's own from a PROXY header, depending on a
+    configuration that is not ours: where both are the same it is the authorizer's, too.
     """
-    source = read_property(Word.PEER_ADDRESS)
-    if source <= 0:
+    address = read_property(Word.PEER_ADDRESS)
+    direct = read_property(Word.DIRECT_PEER_ADDRESS)
+    if address <= 0 or direct <= 0:
+        return 0
+    return address if texts_equal(address, direct) else 0
+
+
+def peer() -> int:
+    """The connection's peer: four octets of IPv4; 0 for any other, which the authorizer looks at."""
+    source = peer_address()
+    if source == 0:
         return 0
     return read_ipv4(address_of(source), find_octet(address_of(source), length_of(source), ord(":")))
 
@@ -86,4 +96,4 @@ def peer_text() -> int:
     """`source.address`, as the host writes it: left unless it is IPv4."""
     if peer() == 0:
         return LEFT
-    return read_property(Word.PEER_ADDRESS)
+    return peer_address()

@@ -140,6 +140,10 @@ class Word(IntEnum):
     """The namespace of verified tokens."""
     DECISION = WORDS + 276
     """Under which the decision is told."""
+    UNDECIDED = WORDS + 300
+    """What is told of a request that is left."""
+    DIRECT_PEER_ADDRESS = WORDS + 312
+    """Where a filter in front of the module has written the address that the connection comes from."""
     STAR = WORDS + 288
 
 

@@ -57,10 +57,14 @@ def is_grpc() -> int:
 
 
 def write_log(answer: int) -> int:
-    """Write `effect reason route rule` where the next filter and the access log read it; 0 when the host has failed."""
+    """Write `effect reason route rule` where the next filter and the access log read it; 0 when the host has failed.
+
+    Also of a request that is left, whose answer is 0: what stood there before must not count.
+    """
+    decision = load32(answer + 8) if answer != 0 else Word.UNDECIDED
     route = load32(Cell.ROUTE)
     policy = load32(Cell.POLICY)
-    line = joined(joined(load32(answer + 8), Word.SPACE), route if route != 0 else Word.DASH)
+    line = joined(joined(decision, Word.SPACE), route if route != 0 else Word.DASH)
     line = joined(joined(line, Word.SPACE), policy if policy != 0 else Word.DASH)
     key = Word.DECISION
     return proxy_set_property(address_of(key), length_of(key), address_of(line), length_of(line)) == OK

@@ -114,14 +114,12 @@ def proxy_on_request_headers(context: int, count: int, end_of_stream: int) -> in
     """Decide a request: let it through, answer it, or leave it to the next filter."""
     reset()
     answer = decide()
-    if answer == 0:
-        return CONTINUE
     is_told = write_log(answer)
-    if load32(answer) == 0:
+    if answer != 0 and load32(answer) == 0:
         deny(answer)
         return PAUSE
     if not is_told:
-        stop()  # nobody would know, and without an authorizer behind it nobody would ask
+        stop()  # the next filter would go by what was told before, or by nothing
     return CONTINUE
 
 

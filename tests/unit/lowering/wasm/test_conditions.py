@@ -16,6 +16,7 @@ from extauthz.lowering.wasm.emitter import UNKNOWN, Emitter
 from extauthz.model.access import ANONYMOUS, Principal
 from tests.harness.case import CaseRequest, Proxy
 from tests.harness.check_call import check_request
+from tests.harness.machine import peer
 from tests.harness.module import ask, plan_of, said
 
 EXACT = [
@@ -105,7 +106,7 @@ def test_a_condition_has_the_outcome_that_it_has_in_cel(text, known):
     alice = Principal(
         authenticated=True, subject="alice", provider="corp", groups=("staff",), scopes=("a.b", "c"), claims=CLAIMS
     )
-    properties = {"source.address": b"127.0.0.1:1234"}
+    properties = peer("127.0.0.1:1234")
     machine = ask(plan, PATH, headers=HEADERS, claims=CLAIMS if known else None, properties=properties)
     decided = said(machine)
     assert decided is not None

@@ -26,6 +26,7 @@ from extauthz.lowering.wasm.emitter import Emitter
 from extauthz.lowering.wasm.filters import WASM_LOG_FIELDS, module_filter, wasm_filters
 from tests.harness.module import plan_of
 
+HOLDS = {"when": "1 == 1"}
 ROUTES = [
     {
         "name": "r",
@@ -47,6 +48,18 @@ def test_filters_stand_in_order():
         EXT_AUTHZ,
     ]
     assert [f["name"] for f in wasm_filters(plan_of(ROUTES, has_authorizer=False), has_authorizer=False)] == names[:-1]
+
+
+def test_the_connections_address_is_written_down_where_a_rule_asks_for_it():
+    """In front of the module, and nowhere else."""
+    for key, asks in (({"remote_ip": ["10.0.0.0/8"]}, True), ({"when": "source.address == 'x'"}, True), (HOLDS, False)):
+        plan = plan_of([{"name": "r", "path": "/", "authentication": "none", "allow": [key]}])
+        names = [f["name"] for f in wasm_filters(plan)]
+        assert names.index("extauthz.wasm") - 1 == (
+            names.index("extauthz.peer") if asks else names.index("extauthz.caller")
+        )
+    bindings = [{"role": "reader", "provider": "corp", "when": "source.address == 'x'"}]
+    assert plan_of(ROUTES, bindings=bindings).reads_addresses
 
 
 def test_the_module_is_in_its_filter():

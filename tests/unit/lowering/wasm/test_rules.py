@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.machine import metadata
+from tests.harness.machine import metadata, peer
 from tests.harness.module import SET, ask, plan_of, said
 
 PARTNER = {
@@ -129,7 +129,7 @@ def test_an_address_is_left_when_it_is_not_known_here(source, proxies, expected)
         one({"remote_ip": ["203.0.113.0/24"]}, authentication="none"),
         **({"trusted_proxies": proxies} if proxies else {}),
     )
-    assert reason(plan, properties={"source.address": source.encode()}) == expected
+    assert reason(plan, properties=peer(source)) == expected
 
 
 def test_a_binding_that_is_not_exact_is_named_with_the_rule():

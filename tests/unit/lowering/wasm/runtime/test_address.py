@@ -9,7 +9,7 @@ import pytest
 from extauthz.lowering.wasm.emitter import Emitter
 from extauthz.lowering.wasm.rules import ipv4_networks
 from extauthz.lowering.wasm.runtime.layout import Configured
-from tests.harness.machine import Machine
+from tests.harness.machine import Machine, peer
 
 NETWORKS = ["127.0.0.0/8", "10.1.2.3/32", "192.168.128.0/17", "0.0.0.0/0", "200.200.200.192/26", "::/0", "10.0.0.0/9"]
 ADDRESSES = ["127.0.0.1", "128.0.0.1", "10.1.2.3", "10.1.2.4", "192.168.127.255", "192.168.128.0", "255.255.255.255"]
@@ -21,7 +21,7 @@ def outcome(source: str | None, networks: list[str], proxies: list[str], *, dire
     parsed = ipv4_networks(emitter, [ip_network(n) for n in networks])
     trusted = ipv4_networks(emitter, [ip_network(n) for n in proxies]) if proxies else 0
     emitter.module.table_index(emitter.function(b"\0"))
-    properties = {} if source is None else {"source.address": source.encode()}
+    properties = {} if source is None else peer(source)
     machine = Machine(emitter, {Configured.TRUSTED_PROXIES: trusted}, properties=properties)
     return machine.value(machine.call("is_remote", parsed, int(direct)))
 
@@ -63,7 +63,17 @@ def test_behind_a_trusted_proxy_the_client_is_not_known_here():
 
 def test_the_peer_is_written_with_its_port():
     """As the authorizer's conditions read it."""
-    machine = Machine(properties={"source.address": b"127.0.0.1:80"})
+    machine = Machine(properties=peer("127.0.0.1:80"))
     assert machine.value(machine.call("peer_text")) == "127.0.0.1:80"
-    machine.properties["source.address"] = b"[::1]:80"
+    machine.properties = peer("[::1]:80")
+    assert machine.value(machine.call("peer_text")) == "left"
+
+
+@pytest.mark.parametrize("told", [{"source.address": b"1.2.3.4:0"}, {"filter_state.extauthz.peer": b"5.6.7.8:80"}, {}])
+def test_an_address_that_is_not_the_connections_is_left(told):
+    """As one from X-Forwarded-For, or where the filter in front of the module is not there."""
+    properties = {**(peer("1.2.3.4:80") if told else {"source.address": b"1.2.3.4:80"}), **told}
+    machine = Machine(properties=properties)
+    networks = machine.numbers(1, 0, 0)
+    assert machine.value(machine.call("is_remote", networks, 1)) == "left"
     assert machine.value(machine.call("peer_text")) == "left"

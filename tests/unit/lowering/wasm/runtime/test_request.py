@@ -103,11 +103,24 @@ def test_a_host_that_fails_lets_nothing_through(plan):
     machine = machine_for(plan)
     machine.failing.add("proxy_get_header_map_pairs")
     assert machine.request() == 0
-    assert machine.written == {}
+    assert machine.written == {"extauthz": "left undecided - -"}
+    for path in (b"/open", b"/orders"):
+        machine = machine_for(plan)
+        machine.headers[1] = (":path", path)
+        machine.properties = {}
+        machine.failing.add("proxy_set_property")
+        with pytest.raises(StoppedError):
+            machine.request()
+
+
+def test_what_was_told_before_does_not_count(plan):
+    """A request that passes the filters again, after an internal redirect, and is left this time."""
     machine = machine_for(plan)
-    machine.failing.add("proxy_set_property")
-    with pytest.raises(StoppedError):
-        machine.request()
+    machine.request()
+    assert machine.written["extauthz"].startswith("allow ")
+    machine.headers[1], machine.properties = (":path", b"/orders"), {}
+    assert machine.request() == 0
+    assert machine.written["extauthz"] == "left undecided orders -"
 
 
 def test_requests_do_not_see_each_other(plan):
