@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from extauthz.mesh.authority import Authority
 from extauthz.mesh.nodes import Nodes
-from extauthz.mesh.outbound import Unknown, load_assignment, route_configuration, service_cluster
+from extauthz.mesh.outbound import Unknown, cluster_name, load_assignment, route_configuration, service_cluster
 from extauthz.mesh.peer_tls import AUTHORITY_SECRET, OWN_SECRET, ControlledCertificates
 from extauthz.mesh.services import Registry
 from extauthz.telemetry.logging import Logger
@@ -88,10 +88,15 @@ def shared_resources(registry: Registry) -> Snapshot:
     services = sorted(registry.services.items())
     return {
         CLUSTER: {
-            name: make_resource(CLUSTER, name, service_cluster(name, service, source, is_discovered=True))
+            cluster_name(name): make_resource(
+                CLUSTER, cluster_name(name), service_cluster(name, service, source, is_discovered=True)
+            )
             for name, service in services
         },
-        ENDPOINTS: {name: make_resource(ENDPOINTS, name, load_assignment(name, service)) for name, service in services},
+        ENDPOINTS: {
+            cluster_name(name): make_resource(ENDPOINTS, cluster_name(name), load_assignment(name, service))
+            for name, service in services
+        },
         ROUTES: {
             made["name"]: make_resource(ROUTES, made["name"], made)
             for made in (route_configuration(registry, unknown) for unknown in Unknown)

@@ -100,6 +100,11 @@ def route_configuration(registry: Registry, unknown: Unknown) -> JsonObject:
     return {"name": route_name(unknown), "virtual_hosts": [*hosts, _all_else(unknown)], "validate_clusters": False}
 
 
+def cluster_name(service: str) -> str:
+    """The name of a service's cluster: no name of a service makes that of another cluster of the proxy's."""
+    return f"service_{service}"
+
+
 def service_cluster(
     name: str, service: Service, source: CertificateSource | None, *, is_discovered: bool
 ) -> JsonObject:
@@ -120,7 +125,7 @@ def service_cluster(
         "track_remaining": True,
     }
     made: JsonObject = {
-        "name": name,
+        "name": cluster_name(name),
         "connect_timeout": "2s",
         "circuit_breakers": {"thresholds": [threshold]},
         "typed_extension_protocol_options": as_called(),
@@ -140,7 +145,7 @@ def service_cluster(
 def load_assignment(name: str, service: Service) -> JsonObject:
     """`ClusterLoadAssignment`: the instances."""
     endpoints = [{"endpoint": {"address": each.to_envoy()}} for each in service.endpoints]
-    return {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}] if endpoints else []}
+    return {"cluster_name": cluster_name(name), "endpoints": [{"lb_endpoints": endpoints}] if endpoints else []}
 
 
 def _balancing(service: Service) -> JsonObject:
@@ -171,7 +176,7 @@ def _ejection(service: Service) -> JsonObject:
 
 def _virtual_host(name: str, registry: Registry) -> JsonObject:
     service = registry.services[name]
-    action: JsonObject = {"cluster": name, "timeout": _duration(service.timeout)}
+    action: JsonObject = {"cluster": cluster_name(name), "timeout": _duration(service.timeout)}
     if service.retries.attempts:
         action["retry_policy"] = _retry_policy(service.retries)
     if isinstance(service.balancing, Hashed):
@@ -198,7 +203,7 @@ def _all_else(unknown: Unknown) -> JsonObject:
     else:
         text = "no service of the mesh has this host\n"
         route["direct_response"] = {"status": 502, "body": {"inline_string": text}}
-    return {"name": "unknown", "domains": ["*"], "routes": [route]}
+    return {"name": "*", "domains": ["*"], "routes": [route]}
 
 
 def _retry_policy(retries: Retries) -> JsonObject:

@@ -133,7 +133,7 @@ class RateLimit(_Part):
     """Local to each sidecar: what comes above it is answered with 429."""
 
     requests: int = Field(ge=1)
-    per: Seconds = 1.0
+    per: Annotated[Seconds, Field(ge=0.05)] = 1.0  # Envoy fills its bucket no oftener
 
 
 class Service(_Part):

@@ -149,7 +149,7 @@ def test_clear_text_is_refused(mesh):
 def test_an_instance_must_be_who_it_should_be(mesh):
     """A service whose instance shows another identity is not called."""
     assert get(mesh, "impostor") == 503
-    stats = mesh.frontend.admin("/stats?filter=cluster.impostor.ssl.fail_verify_san")
+    stats = mesh.frontend.admin("/stats?filter=cluster.service_impostor.ssl.fail_verify_san")
     assert int(stats.rpartition(": ")[2]) > 0
 
 

@@ -19,7 +19,7 @@ _AGENT: Final = "extauthz-mesh-demo/"
 _CALL_SECONDS: Final = 10.0
 _LOG_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.1
-_EJECTED: Final = "cluster.twins.outlier_detection.ejections_active"
+_EJECTED: Final = "cluster.service_twins.outlier_detection.ejections_active"
 
 
 @dataclass(frozen=True, slots=True)

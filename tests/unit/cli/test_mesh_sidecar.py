@@ -38,7 +38,7 @@ def test_the_configuration_is_printed(files, capsys):
     assert run(["mesh", "sidecar", f"{files}/policy.yaml", *words, "--print-config"]) == 0
     printed = json.loads(capsys.readouterr().out)
     names = [each["name"] for each in printed["envoy.json"]["static_resources"]["clusters"]]
-    assert {"extauthz", "orders"} <= set(names)
+    assert {"extauthz", "service_orders"} <= set(names)
     assert [each["name"] for each in printed["listeners.json"]["resources"]][:2] == ["inbound", "outbound"]
     assert sorted(files.iterdir()) == before
 

@@ -125,3 +125,16 @@ def test_what_is_no_http(unknown, cluster_name):
     """Goes where unknown hosts go."""
     made = outbound_listener(None, address="0.0.0.0", unknown=unknown, routes={}, access_log=None)
     assert made["default_filter_chain"]["filters"][0]["typed_config"]["cluster"] == cluster_name
+
+
+@pytest.mark.parametrize(
+    "name", ["inbound", "passthrough", "control", "agent", "extauthz", "unknown", "administration"]
+)
+def test_no_service_takes_the_name_of_another_cluster(name):
+    """A call to it would go to the proxy's own."""
+    services = parse_registry({"services": {name: {"tls": "none"}}}, "test")
+    made = service_cluster(name, services.services[name], None, is_discovered=False)
+    assert made["name"] == f"service_{name}" == made["load_assignment"]["cluster_name"]
+    (own, other) = route_configuration(services, Unknown.PASS)["virtual_hosts"]
+    assert own["routes"][1]["route"]["cluster"] == made["name"]
+    assert own["name"] != other["name"]

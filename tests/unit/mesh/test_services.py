@@ -64,6 +64,7 @@ def test_the_empty_registry(tmp_path):
         ({"tls": "none", "ejection": {"at_most": 101}}, "services.a.ejection.at_most"),
         ({"tls": "none", "retries": {"reasons": ["always"]}}, "services.a.retries.reasons"),
         ({"tls": "none", "rate_limit": {"per": "1s"}}, "services.a.rate_limit.requests"),
+        ({"tls": "none", "rate_limit": {"requests": 1, "per": "10ms"}}, "services.a.rate_limit.per"),
         ({"tls": "none", "endpoint": []}, "services.a.endpoint: Extra inputs"),
     ],
 )

@@ -130,10 +130,11 @@ def test_services_stand_here_or_are_discovered():
     """Never both."""
     static = bootstrap(sidecar(control=None, registry=SERVICES), [None, None], LISTENERS)
     names = {each["name"] for each in static["static_resources"]["clusters"]}
-    assert {"orders", "legacy"} <= names
+    assert {"service_orders", "service_legacy"} <= names
     assert "ads_config" not in static["dynamic_resources"]
     discovered = bootstrap(sidecar(), [None, None], LISTENERS)
-    assert not {"orders", "legacy"} & {each["name"] for each in discovered["static_resources"]["clusters"]}
+    found = {each["name"] for each in discovered["static_resources"]["clusters"]}
+    assert not any(name.startswith("service_") for name in found)
     assert discovered["dynamic_resources"]["cds_config"]["ads"] == {}
 
 
