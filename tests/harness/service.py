@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import io
 import json
@@ -19,6 +20,7 @@ from grpc_health.v1 import health_pb2
 from extauthz.app.service import Service
 from extauthz.lowering.address import TcpAddress, UnixAddress
 from extauthz.server.check_method import CHECK_PATH
+from extauthz.server.health import WATCH_PATH
 from extauthz.settings import Settings
 from extauthz.telemetry.logging import LogFormat, LogLevel, build_logger
 from tests.harness.asgi_call import check_message
@@ -100,6 +102,19 @@ async def check(service, path, *, index=0, **headers):
 async def health(service):
     reply = await call(service.addresses[0], HEALTH_PATH, b"")
     return health_pb2.HealthCheckResponse.FromString(reply).status
+
+
+@contextlib.asynccontextmanager
+async def health_watch(service):
+    """Awaited, the next state that a watcher is told."""
+    async with grpc.aio.insecure_channel(str(service.addresses[0])) as channel:
+        watch = channel.unary_stream(WATCH_PATH)(b"")
+
+        async def told():
+            async with asyncio.timeout(10):
+                return health_pb2.HealthCheckResponse.FromString(await watch.read()).status
+
+        yield told
 
 
 async def admin(service, path, tls=None):

@@ -17,7 +17,7 @@ from extauthz.sources.circuit import FAILURES_TO_OPEN
 from tests.harness.asgi_call import check_message
 from tests.harness.collector import Collector
 from tests.harness.scripted_http import ScriptedServer, replies
-from tests.harness.service import ANY_PORT, OPEN, admin, check, health
+from tests.harness.service import ANY_PORT, OPEN, admin, check, health, health_watch
 
 
 def test_off_loopback_only_probes_and_metrics_are_served(place):
@@ -144,6 +144,19 @@ def test_draining_reports_not_ready_and_still_answers(place):
             assert await health(service) == health_pb2.HealthCheckResponse.NOT_SERVING
             assert (await admin(service, "/readyz")).status_code == 503
             assert (await check(service, "/first")).status.code == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_watchers_of_the_health_learn_at_once_that_it_drains(place, workers):
+    """From this process, or from the worker that they are connected to."""
+
+    async def main():
+        async with place.service(workers=workers) as service, health_watch(service) as told:
+            assert await told() == health_pb2.HealthCheckResponse.SERVING
+            service.report_not_ready()
+            assert await told() == health_pb2.HealthCheckResponse.NOT_SERVING
 
     asyncio.run(main())
 
