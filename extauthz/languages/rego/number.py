@@ -88,14 +88,30 @@ def _fraction(number: Number) -> Fraction:
 
 def _rounded(value: Fraction) -> Fraction:
     """The nearest value with 64 bits of mantissa, ties to even."""
-    if not value:
+    if value.denominator == 1 and value.numerator.bit_length() <= _MANTISSA_BITS:
         return value
-    shift = _MANTISSA_BITS - (abs(value.numerator).bit_length() - value.denominator.bit_length())
-    scaled = round(value * Fraction(2) ** shift)
-    if abs(scaled).bit_length() > _MANTISSA_BITS:
+    mantissa, shift = _mantissa(abs(value.numerator), value.denominator)
+    nearest = Fraction(mantissa, 1 << shift) if shift > 0 else Fraction(mantissa << -shift)
+    return nearest if value > 0 else -nearest
+
+
+def _mantissa(numerator: int, denominator: int) -> tuple[int, int]:
+    """The 64 bits nearest to a positive quotient, ties to even, and how far they are shifted left."""
+    shift = _MANTISSA_BITS - (numerator.bit_length() - denominator.bit_length())
+    mantissa = _nearest(numerator, denominator, shift)
+    if mantissa.bit_length() > _MANTISSA_BITS:
         shift -= 1
-        scaled = round(value * Fraction(2) ** shift)
-    return Fraction(scaled) / Fraction(2) ** shift
+        mantissa = _nearest(numerator, denominator, shift)
+    return mantissa, shift
+
+
+def _nearest(numerator: int, denominator: int, shift: int) -> int:
+    if shift >= 0:
+        numerator <<= shift
+    else:
+        denominator <<= -shift
+    whole, rest = divmod(numerator, denominator)
+    return whole + (2 * rest > denominator or (2 * rest == denominator and whole & 1))
 
 
 def _number(value: Fraction) -> Number:
@@ -103,14 +119,30 @@ def _number(value: Fraction) -> Number:
     target = _rounded(value)
     if target.denominator == 1 and abs(target.numerator) < 1 << 63:
         return target.numerator
-    decimal = Decimal(0)
-    for digits in range(1, _SHORTEST_DIGITS + 1):
-        context = Context(prec=digits, rounding=ROUND_HALF_EVEN, Emax=99_999, Emin=-99_999)
-        decimal = context.divide(Decimal(target.numerator), Decimal(target.denominator))
-        if _rounded(Fraction(decimal)) == target:
-            break
+    numerator, denominator = Decimal(target.numerator), Decimal(target.denominator)
+    wanted = _mantissa(abs(target.numerator), target.denominator)
+    # More digits are never farther away, so that the fewest that do can be searched for.
+    fewest, enough = 1, _SHORTEST_DIGITS
+    while fewest < enough:
+        digits = (fewest + enough) // 2
+        if _mantissa(*_divided(numerator, denominator, digits).copy_abs().as_integer_ratio()) == wanted:
+            enough = digits
+        else:
+            fewest = digits + 1
+    decimal = _divided(numerator, denominator, enough)
     integer = as_integer(decimal)
     return _narrowed(decimal) if integer is None else integer
+
+
+_CONTEXTS = {
+    digits: Context(prec=digits, rounding=ROUND_HALF_EVEN, Emax=99_999, Emin=-99_999)
+    for digits in range(1, _SHORTEST_DIGITS + 1)
+}
+
+
+def _divided(numerator: Decimal, denominator: Decimal, digits: int) -> Decimal:
+    """The quotient to so many digits."""
+    return _CONTEXTS[digits].divide(numerator, denominator)
 
 
 def _narrowed(number: Decimal) -> float | Decimal:
