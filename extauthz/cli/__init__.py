@@ -85,6 +85,7 @@ def _register_commands() -> None:
     from extauthz.cli.decide import decide
     from extauthz.cli.demo import demo_app
     from extauthz.cli.envoy import envoy_app
+    from extauthz.cli.envoy_audit import audit_files
     from extauthz.cli.mesh import mesh_app
     from extauthz.cli.opa import opa_app
     from extauthz.cli.policy import policy_app
@@ -102,6 +103,7 @@ def _register_commands() -> None:
     from extauthz.cli.settings import settings_app
     from extauthz.cli.token import token_app
 
+    envoy_app.command("audit")(audit_files)
     policy_app.command("test")(run_tests)
     policy_app.command("coverage")(measure)
     policy_app.command("diff")(compare_sets)

@@ -16,6 +16,7 @@ import pytest
 import typer
 
 from extauthz.cli import app
+from extauthz.envoy_audit.codes import RULES
 from extauthz.settings import ENVIRONMENT_PREFIX, settings_schema
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -99,7 +100,25 @@ def described(member: Any, schema: Any) -> str:
     return f"{meaning} ({'; '.join(notes)})" if notes else meaning
 
 
-@pytest.mark.parametrize(("name", "text"), [("cli.md", cli_reference), ("settings.md", settings_reference)])
+def audit_reference() -> str:
+    """Every rule about Envoy's configuration."""
+    parts = ["# Rules of `extauthz envoy audit`\n", _HEAD]
+    parts.append(
+        "An error lets requests past authorization; a warning makes it likelier that something else does. "
+        "`--ignore EAEnnn` leaves a rule out. Measured on Envoy 1.40.0.\n"
+    )
+    for rule in RULES:
+        parts.append(f"## {rule.code}: {rule.title}\n\n{rule.severity.capitalize()}. {' '.join(rule.why.split())}\n")
+        parts += [
+            f"{title}\n\n```yaml\n{text.rstrip()}\n```\n" for title, text in (("Not", rule.wrong), ("But", rule.right))
+        ]
+    return "\n".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("cli.md", cli_reference), ("settings.md", settings_reference), ("envoy-audit.md", audit_reference)],
+)
 def test_reference_is_what_the_code_says(name, text):
     """A flag or setting that was added, changed or removed is there, or is not."""
     if os.environ.get("EXTAUTHZ_REFRESH_GOLDEN") == "1":
