@@ -48,13 +48,16 @@ class Request:
     """What the body of an answer must hold; empty: the answer is known by its status, 200, alone."""
 
 
-def latencies(address: str, request: Request, *, rate: int, requests: int) -> list[float]:
-    """Send so many a second and return how long each took, in seconds, sorted.
+def latencies(address: str, request: Request, *, rate: int, requests: int, in_flight: int | None = None) -> list[float]:
+    """Send so many a second and return how long each took since it was due, in seconds, sorted.
+
+    Args:
+        in_flight: under way at once at most; without, as many as are due.
 
     Raises:
         WrongReplyError: an answer is wrong, or does not come.
     """
-    return sorted(_run(address, request, 1 / rate, requests, requests))
+    return sorted(_run(address, request, 1 / rate, requests, in_flight or requests))
 
 
 def peak_rate(address: str, request: Request, requests: int) -> float:

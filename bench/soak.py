@@ -2,7 +2,7 @@
 
 The peak is what the same client reaches on the same machine just before. Memory is that of each process, beside what
 was answered until then; at a steady rate it has reached its height after a third of the time, and what comes on top is
-growth.
+growth. The first error ends it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ _SAMPLES: Final = 30
 _PEAK_REQUESTS: Final = 10_000
 _DEADLINE_MS: Final = 5_000
 """Of a decision: a request that has to wait, as for a machine that does something else, is to be seen, not refused."""
+_IN_FLIGHT: Final = 1_024
+"""As many as Envoy's circuit breaker lets be."""
 _PROBLEM_CHARACTERS: Final = 200
 
 
@@ -121,12 +123,15 @@ def _samples(server: RunningServer, request: Request, rate: int, seconds: float)
         before = _allowed(server)
         problem, slowest = None, math.nan
         try:
-            slowest = latencies(server.address, request, rate=rate, requests=requests)[-1] * 1000
+            took = latencies(server.address, request, rate=rate, requests=requests, in_flight=_IN_FLIGHT)
+            slowest = took[-1] * 1000
             _telemetry(server).await_log(requests)
         except WrongReplyError as error:
             problem = str(error)[:_PROBLEM_CHARACTERS]
         elapsed = time.perf_counter() - started
         yield Sample(elapsed, _allowed(server) - before, problem, slowest, resident_mb_by_process(server.pid))
+        if problem is not None:
+            return  # not all of what was sent is answered yet: it would be counted with the next
 
 
 def _telemetry(server: RunningServer) -> Telemetry:
@@ -146,7 +151,7 @@ def judge(samples: Sequence[Sample]) -> Iterator[str]:
     first, last = samples[0].resident_mb.keys(), samples[-1].resident_mb.keys()
     if first != last:
         yield f"Processes {sorted(first)} became {sorted(last)}."
-    third = len(samples) // 3
+    third = max(1, len(samples) // 3)
     for process in first & last:
         settled = max(sample.resident_mb[process] for sample in samples[:third])
         growth = max(sample.resident_mb[process] for sample in samples[-third:]) - settled
