@@ -58,7 +58,8 @@ def check_engine(engine: OpaEngine) -> None:
     try:
         parsed = urlsplit(engine.url)
         port_is_wrong = parsed.port == 0
-    except ValueError as error:
+        parsed.netloc.encode("idna")
+    except ValueError as error:  # UnicodeError is one
         raise ConfigurationError(f"engine.opa.url: {error}") from None
     if parsed.scheme not in {"http", "https"} or not parsed.hostname or port_is_wrong:
         raise ConfigurationError("engine.opa.url: write http://HOST:PORT or https://HOST:PORT")

@@ -400,6 +400,7 @@ def test_mutual_tls(tmp_path):
         ({"url": "opa:8181"}, "write http://HOST:PORT"),
         ({"url": "http://"}, "write http://HOST:PORT"),
         ({"url": "http://h:99999"}, "engine.opa.url: Port out of range"),
+        ({"url": "https://opa..example"}, "engine.opa.url: encoding with 'idna'"),
         ({"url": "https://user:secret@opa"}, "token_file"),
         ({"url": "https://opa/?token=secret"}, "token_file"),
         ({"url": "http://opa:8181"}, "allow_http: true"),
