@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 import pytest
 import yaml
 
+from extauthz.lowering.address import TcpAddress, UnixAddress
+from extauthz.mesh.docker_instances import find_instances
 from tests.e2e.images import build_mesh_image
 
 POD = {
@@ -50,7 +52,6 @@ def injected():
     """The containers that are put into the pod, by name."""
     command = [sys.executable, "-m", "extauthz", "mesh", "inject", "-f", "-"]
     done = subprocess.run(command, input=json.dumps(POD), capture_output=True, text=True, check=True)
-
     return {each["name"]: each for each in yaml.safe_load(done.stdout)["spec"]["initContainers"]}
 
 
@@ -134,3 +135,18 @@ def test_the_pods_policy_is_enforced(client, images, pod):
     address, _ = pod
     assert ask(client, images, f"http://{address}:8080/open") == "200"
     assert ask(client, images, f"http://{address}:8080/other") in {"401", "403"}
+
+
+def test_instances_are_found_by_their_labels(client, environment, images):
+    """As a running container says; one that has ended is none."""
+    host = environment["DOCKER_HOST"]
+    if not host.startswith("unix://"):
+        pytest.skip("the control plane asks Docker at a Unix socket")
+    docker = UnixAddress(host.removeprefix("unix://"))
+    labels = {"extauthz.service": "orders", "extauthz.port": "8080"}
+    with running(client, images.base, command=["sleep", "infinity"], labels=labels) as container:
+        container.reload()
+        address = next(iter(container.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"]
+        assert find_instances(docker).endpoints == {"orders": [TcpAddress(address, 8080)]}
+        container.kill()
+        assert not find_instances(docker).endpoints
