@@ -34,7 +34,7 @@ REQUESTS_LEFT_BY_MODULE = (
     "a credential in another form than `Bearer` and one token of at most 16 KiB, or more than one credential",
     "a token that does not verify, whose mapped claims are of another type, or that the route does not take",
     "a claim that a condition reads and that is an object, or a list that holds objects or lists",
-    "a client's address, where a rule asks for it, that is not IPv4, or that of a trusted proxy",
+    "a client's address, where a rule asks for it, that is not the connection's own, or that of a trusted proxy",
     "an upstream header that would hold a number",
 )
 """The same of a module, which reads paths, hosts and headers as the authorizer does."""

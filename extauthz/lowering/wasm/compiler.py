@@ -17,7 +17,7 @@ from extauthz.lowering.plan import Item, Verdict
 from extauthz.lowering.wasm import assembler as wasm
 from extauthz.lowering.wasm.answers import Answers
 from extauthz.lowering.wasm.emitter import OPERAND, Code, Emitter, constant
-from extauthz.lowering.wasm.rules import RuleEmitter, ipv4_networks
+from extauthz.lowering.wasm.rules import RuleEmitter, networks_table
 from extauthz.lowering.wasm.runtime.layout import ERROR, FALSE, LEFT, TRUE, Cell, Configured, Option
 from extauthz.lowering.wasm.tables import readers_table, route_record, route_tables
 from extauthz.lowering.wasm.upstream_headers import AllowingAnswers, UpstreamEmitter, removals
@@ -124,7 +124,7 @@ class _Compiler:
             Configured.CALLER_UNKNOWN: 0 if self._has_authorizer else deny(Reason.TOKEN_MALFORMED),
             Configured.LEFT: 0 if self._has_authorizer else deny(Reason.NO_MATCHING_ALLOW),
             Configured.READERS: readers_table(data, self._set.routes),
-            Configured.TRUSTED_PROXIES: ipv4_networks(self._emitter, proxies) if proxies else 0,
+            Configured.TRUSTED_PROXIES: networks_table(self._emitter, proxies) if proxies else 0,
         }
 
     def _preflight(self) -> int:

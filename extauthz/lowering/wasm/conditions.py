@@ -26,6 +26,9 @@ _LARGEST_EXACT = 2**53
 _NOT_ON_THE_WAY = frozenset({"x-envoy-auth-partial-body"})
 """Headers that Envoy adds to what the authorizer reads."""
 
+_OF_PRINCIPAL = {("principal.groups",), ("principal.roles",), ("principal.scopes",)}
+"""Lists of which `in` asks for one element."""
+
 Note = Callable[[str], None]
 """Told why a part is left."""
 Membership = Callable[[str, str], Code]
@@ -130,7 +133,7 @@ class ConditionEmitter:
     def _contained(self, parts: Sequence[Expr], note: Note) -> Code:
         element, container = parts
         read, text = read_of(container), constant_text(element)
-        if read is not None and text is not None and read.path in {("principal.groups",), ("principal.scopes",)}:
+        if read is not None and text is not None and read.path in _OF_PRINCIPAL:
             return self._membership(read.path[0], text)
         return self._emitter.call("contained", *self._values(parts, note))
 

@@ -5,11 +5,13 @@ CEL's `&&` is the law within a rule, its `||` the law over the values of a key: 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 from extauthz.lowering.callers import Caller
+from extauthz.lowering.formula import NotExactError
 from extauthz.lowering.wasm.conditions import ConditionEmitter, Note
 from extauthz.lowering.wasm.emitter import UNKNOWN, Code, Emitter, truth
 from extauthz.model.policy import (
@@ -33,6 +35,9 @@ from extauthz.model.policy import (
     WorkloadIs,
 )
 from extauthz.model.provider import ClaimPath, Provider
+
+_MAPPED = bytes(10) + b"\xff\xff"
+"""How the IPv6 addresses of IPv4 begin."""
 
 OnBinding = Callable[[Binding, str | None], None]
 """Told of each binding that a rule depends on, and why it is not exact where it is not."""
@@ -89,7 +94,7 @@ class RuleEmitter:
             case SubjectIs(subjects=subjects):
                 return self._subject(subjects)
             case RemoteIpIs(networks=networks, direct=direct):
-                return self._emitter.call("is_remote", ipv4_networks(self._emitter, networks), int(direct))
+                return self._emitter.call("is_remote", networks_table(self._emitter, networks), int(direct))
             case WorkloadIs(workloads=workloads):
                 return self._workload(workloads)
             case When(condition=condition):
@@ -131,7 +136,19 @@ class RuleEmitter:
         return self._asserted(lambda p: p.claims.groups, groups, lambda p: p.may_assert.groups)
 
     def _holds(self, name: str, text: str) -> Code:
-        return self._group([text]) if name == "principal.groups" else self._scope([text])
+        match name:
+            case "principal.groups":
+                return self._group([text])
+            case "principal.scopes":
+                return self._scope([text])
+            case _:
+                return self._role_in_list(text)
+
+    def _role_in_list(self, role: str) -> Code:
+        """Whether `principal.roles` holds a role: the whole list errs while any role is in doubt."""
+        if any(binding.when is not None for binding in self._set.bindings):
+            raise NotExactError("it reads principal.roles, of which a binding's condition may leave one in doubt")
+        return self.role([role], _never_left)
 
     def _subject(self, subjects: Sequence[str]) -> Code:
         provider = self._caller.provider
@@ -190,8 +207,24 @@ class RuleEmitter:
         )
 
 
-def ipv4_networks(emitter: Emitter, networks: Iterable[Network]) -> int:
-    """The networks that hold IPv4 addresses, which are the only ones that are looked up here."""
-    listed = [network for network in networks if isinstance(network, IPv4Network)]
-    numbers = [(int.from_bytes(n.network_address.packed, "little", signed=True), n.prefixlen) for n in listed]
-    return emitter.data.numbers((len(listed), *(number for pair in numbers for number in pair)))
+def _never_left(reason: str) -> None:
+    raise AssertionError(f"a role without conditions is never left: {reason}")
+
+
+def networks_table(emitter: Emitter, networks: Iterable[Network]) -> int:
+    """How many networks there are, then each: the address in 16 octets, an IPv4 one mapped, and how many bits count.
+
+    An IPv6 network of mapped addresses holds none, as for the authorizer: those are IPv4 addresses.
+    """
+    listed = [n for n in networks if isinstance(n, IPv4Network) or not _holds_mapped_alone(n)]
+    return emitter.data.put(struct.pack("<i", len(listed)) + b"".join(map(_packed, listed)))
+
+
+def _packed(network: Network) -> bytes:
+    if isinstance(network, IPv4Network):
+        return _MAPPED + network.network_address.packed + struct.pack("<i", 8 * len(_MAPPED) + network.prefixlen)
+    return network.network_address.packed + struct.pack("<i", network.prefixlen)
+
+
+def _holds_mapped_alone(network: IPv6Network) -> bool:
+    return network.network_address.packed.startswith(_MAPPED)

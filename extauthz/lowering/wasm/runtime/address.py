@@ -5,10 +5,21 @@ from __future__ import annotations
 from extauthz.lowering.wasm.intrinsics import load8, load32, store8
 from extauthz.lowering.wasm.runtime.caller import read_property
 from extauthz.lowering.wasm.runtime.layout import FALSE, LEFT, TRUE, Configured, Word
-from extauthz.lowering.wasm.runtime.memory import address_of, allocate, find_octet, length_of, texts_equal
+from extauthz.lowering.wasm.runtime.memory import address_of, allocate, copy, find_octet, length_of, texts_equal
+from extauthz.lowering.wasm.runtime.path import hexadecimal
 
-IPV4_BYTES = 4
-NETWORK_BYTES = 8
+ADDRESS_BYTES = 16
+"""An IPv4 address is the IPv6 address that it is mapped to (RFC 4291, section 2.5.5.2)."""
+MAPPED_BYTES = 12
+NETWORK_BYTES = 20
+
+
+def unspecified() -> int:
+    """An address of zeros."""
+    octets = allocate(ADDRESS_BYTES)
+    for offset in range(ADDRESS_BYTES):
+        store8(octets + offset, 0)
+    return octets
 
 
 def read_octet(address: int, length: int) -> int:
@@ -25,18 +36,85 @@ def read_octet(address: int, length: int) -> int:
 
 
 def read_ipv4(address: int, length: int) -> int:
-    """The address of four octets, 0 when the text is no IPv4 address."""
-    octets = allocate(IPV4_BYTES)
+    """An IPv4 address as the address that it is mapped to; 0 when the text is none."""
+    octets = unspecified()
+    store8(octets + 10, 0xFF)
+    store8(octets + 11, 0xFF)
     end = address + length
-    for number in range(IPV4_BYTES):
+    for number in range(4):
         size = find_octet(address, end - address, ord("."))
         octet = read_octet(address, size)
-        is_last = number == IPV4_BYTES - 1
+        is_last = number == 3
         if octet < 0 or (address + size == end) != is_last:
             return 0
-        store8(octets + number, octet)
+        store8(octets + MAPPED_BYTES + number, octet)
         address += size + 1
     return octets
+
+
+def read_group(address: int, length: int) -> int:
+    """One to four hexadecimal digits; -1 when it is something else."""
+    if length == 0 or length > 4:
+        return -1
+    number = 0
+    for offset in range(length):
+        digit = hexadecimal(load8(address + offset))
+        if digit < 0:
+            return -1
+        number = (number << 4) + digit
+    return number
+
+
+def spread(octets: int, gap: int, count: int) -> int:
+    """An address of which the octets from the gap on are its last; 0 when there is no room for a gap."""
+    if count > ADDRESS_BYTES - 2:
+        return 0
+    for offset in range(count - gap):
+        store8(octets + ADDRESS_BYTES - 1 - offset, load8(octets + count - 1 - offset))
+    for offset in range(gap, ADDRESS_BYTES - count + gap):
+        store8(octets + offset, 0)
+    return octets
+
+
+def read_ipv6(address: int, length: int) -> int:
+    """An IPv6 address (RFC 4291, section 2.2); 0 when the text is none."""
+    octets = unspecified()
+    end = address + length
+    count = 0
+    gap = -1
+    if length >= 2 and load8(address) == ord(":") and load8(address + 1) == ord(":"):
+        gap = 0
+        address += 2
+    for _ in range(length):
+        if address >= end:
+            break
+        size = find_octet(address, end - address, ord(":"))
+        if find_octet(address, size, ord(".")) < size:
+            mapped = read_ipv4(address, size)
+            if mapped == 0 or count > MAPPED_BYTES or address + size != end:
+                return 0
+            copy(mapped + MAPPED_BYTES, 4, octets + count)
+            count += 4
+            break
+        group = read_group(address, size)
+        if group < 0 or count > ADDRESS_BYTES - 2:
+            return 0
+        store8(octets + count, group >> 8)
+        store8(octets + count + 1, group & 0xFF)
+        count += 2
+        address += size
+        if address < end:
+            address += 1
+            if address == end:
+                return 0
+            if load8(address) == ord(":"):
+                if gap >= 0:
+                    return 0
+                gap = count
+                address += 1
+    if gap < 0:
+        return octets if count == ADDRESS_BYTES else 0
+    return spread(octets, gap, count)
 
 
 def peer_address() -> int:
@@ -53,17 +131,32 @@ def peer_address() -> int:
 
 
 def peer() -> int:
-    """The connection's peer: four octets of IPv4; 0 for any other, which the authorizer looks at."""
+    """The address of the connection's peer; 0 for one that only the authorizer can tell."""
     source = peer_address()
     if source == 0:
         return 0
-    return read_ipv4(address_of(source), find_octet(address_of(source), length_of(source), ord(":")))
+    address = address_of(source)
+    length = length_of(source)
+    if length > 0 and load8(address) == ord("["):
+        closing = find_octet(address, length, ord("]"))
+        return read_ipv6(address + 1, closing - 1) if closing < length else 0
+    return read_ipv4(address, find_octet(address, length, ord(":")))
+
+
+def is_mapped(octets: int) -> int:
+    """Whether it is an IPv4 address."""
+    for offset in range(10):
+        if load8(octets + offset) != 0:
+            return 0
+    return load8(octets + 10) == 0xFF and load8(octets + 11) == 0xFF
 
 
 def is_in_network(octets: int, network: int) -> int:
-    """Whether an address is in a network: four octets, then how many bits count."""
-    bits = load32(network + 4)
-    for number in range(IPV4_BYTES):
+    """Whether an address is in a network of its own version: 16 octets, then how many bits count."""
+    if is_mapped(octets) != is_mapped(network):
+        return 0
+    bits = load32(network + ADDRESS_BYTES)
+    for number in range(ADDRESS_BYTES):
         left = bits - (number << 3)
         if left <= 0:
             break
@@ -74,7 +167,7 @@ def is_in_network(octets: int, network: int) -> int:
 
 
 def is_in_networks(octets: int, networks: int) -> int:
-    """Networks are how many they are, then each in 8 octets."""
+    """Networks are how many they are, then each in 20 octets."""
     for number in range(load32(networks)):
         if is_in_network(octets, networks + 4 + number * NETWORK_BYTES):
             return 1
@@ -93,7 +186,5 @@ def is_remote(networks: int, direct: int) -> int:
 
 
 def peer_text() -> int:
-    """`source.address`, as the host writes it: left unless it is IPv4."""
-    if peer() == 0:
-        return LEFT
-    return peer_address()
+    """`source.address`, as the host writes it: left when only the authorizer can tell."""
+    return peer_address() if peer() != 0 else LEFT

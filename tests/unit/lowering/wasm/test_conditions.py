@@ -123,7 +123,7 @@ LEFT = {
     "claims.level == 9007199254740993": "it holds a number beyond 2^53",
     "claims.name in [claims.other, 'a']": "it makes a list of other than literals",
     "request.time > timestamp('2020-01-01T00:00:00Z')": "it calls timestamp",
-    "'reader' in principal.roles": "it reads principal.roles",
+    "principal.roles == ['reader']": "it reads principal.roles",
     "request.headers['x-envoy-auth-partial-body'] == 'true'": "it reads x-envoy-auth-partial-body",
     "b'a' == b'a'": "it holds a literal of another kind (bytes_value)",
 }

@@ -118,18 +118,27 @@ def test_a_workload_counts_where_nobody_is_authenticated(allow, peer, expected):
     [
         ("203.0.113.9:1", [], "allowed"),
         ("203.0.114.9:1", [], "no_matching_allow"),
-        ("[::1]:1", [], None),
+        ("[::1]:1", [], "no_matching_allow"),
         ("10.0.0.1:1", ["10.0.0.0/8"], None),
         ("203.0.113.9:1", ["10.0.0.0/8"], "allowed"),
     ],
 )
 def test_an_address_is_left_when_it_is_not_known_here(source, proxies, expected):
-    """Behind trusted proxies, and of IPv6."""
+    """Behind trusted proxies."""
     plan = plan_of(
         one({"remote_ip": ["203.0.113.0/24"]}, authentication="none"),
         **({"trusted_proxies": proxies} if proxies else {}),
     )
     assert reason(plan, properties=peer(source)) == expected
+
+
+def test_a_role_may_be_asked_for_in_a_condition():
+    """Unless a binding's condition may leave a role in doubt: then the whole list errs."""
+    rule = {"authenticated": True, "when": "'reader' in principal.roles"}
+    assert reason(plan_of(one(rule)), claims={"roles": ["editor"]}) == "allowed"
+    assert reason(plan_of(one(rule)), claims={}) == "no_matching_allow"
+    assert reason(plan_of(one(rule), bindings=BINDINGS[:1]), claims={"sub": "bob"}) == "allowed"
+    assert reason(plan_of(one(rule), bindings=BINDINGS), claims={"roles": ["editor"]}) is None
 
 
 def test_a_binding_that_is_not_exact_is_named_with_the_rule():
