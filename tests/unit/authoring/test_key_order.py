@@ -77,3 +77,9 @@ def test_tests_and_api_keys_have_their_own_order():
         "tests:\n  - {name: x, request: {method: GET, path: /}, expect: allow}\n"
     )
     assert ordered("- {subject: a, sha256: b}\n", API_KEYS) == "- {sha256: b, subject: a}\n"
+
+
+def test_no_blank_line_moves_into_a_block():
+    """One that keeps its end would take it for its own."""
+    before = "routes:\n  - methods: [GET]\n\n    path: /a\n    name: |+\n      x\n"
+    assert ordered(before) == "routes:\n  - name: |+\n      x\n    path: /a\n    methods: [GET]\n"
