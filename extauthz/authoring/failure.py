@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from extauthz.authoring.explain import explain
+from extauthz.authoring.explain import shortfall
 from extauthz.authoring.run import CaseResult, Question
 from extauthz.authorizer import Snapshot
 from extauthz.model.decision import Decision, PolicyId, Reason
@@ -62,11 +62,10 @@ class FailureWriter:
             yield Line("not evaluated", f"{rule}  {self._places[rule]}")
 
     def _nearest(self, question: Question, decision: Decision) -> Iterator[Line]:
-        explanation = explain(question.request, decision, self._snapshot, question.now, question.principal)
-        if explanation.refusal:
-            yield Line("refused", explanation.refusal)
-        if explanation.route is None:
-            for other in explanation.passed_over[:_MOST_SAID]:
-                yield Line("not route", f"{other.route.name}: {other.why}  {other.route.span}")
-        for miss in explanation.misses[:_MOST_SAID]:
+        lacks = shortfall(question.request, decision, self._snapshot, question.now, question.principal)
+        if lacks.refusal:
+            yield Line("refused", lacks.refusal)
+        for other in lacks.passed_over[:_MOST_SAID]:
+            yield Line("not route", f"{other.route.name}: {other.why}  {other.route.span}")
+        for miss in lacks.misses[:_MOST_SAID]:
             yield Line("nearest miss", str(miss))

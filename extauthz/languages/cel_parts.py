@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 from google.api.expr.v1alpha1.checked_pb2 import CheckedExpr, Type
@@ -301,7 +301,8 @@ def _why_unreadable(read: Read, facts: Facts) -> str:
     return f"{value_text(path)} cannot be read: it is repeated, malformed or unsafe"
 
 
+@lru_cache(maxsize=1024)
 def parts_of(condition: CelCondition) -> Part:
-    """The whole condition as a part."""
+    """The whole condition as a part; the same one again while it is asked for, with the programs that it has made."""
     checked = CheckedExpr.FromString(condition.checked)
     return Part(checked.expr, checked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from extauthz.authn.authenticator import KeySets, VerifiedTokens
-from extauthz.authoring.explain import Explanation, explain
+from extauthz.authoring.explain import Explanation, Shortfall, explain, shortfall
 from extauthz.authorizer import Snapshot, authorize, build_snapshot
 from extauthz.check.request import CheckedRequest, read_check_request
 from extauthz.model.decision import Decision, Effect, Outcome, Reason
@@ -14,7 +14,7 @@ from extauthz.model.policy import RuleKind
 NOW = time.time()  # noqa: TID251 - the corpus' tokens are minted now
 AFTER_RULES = {
     *(Reason.ALLOWED, Reason.DENIED_BY_POLICY, Reason.REQUIREMENT_FAILED, Reason.EVALUATION_ERROR),
-    *(Reason.NO_MATCHING_ALLOW, Reason.INSUFFICIENT_SCOPE, Reason.UPSTREAM_HEADER_INVALID),
+    *(Reason.NO_MATCHING_ALLOW, Reason.INSUFFICIENT_SCOPE, Reason.UPSTREAM_HEADER_INVALID, Reason.DEADLINE_EXCEEDED),
 }
 
 
@@ -30,6 +30,9 @@ def test_explanations_agree_with_decisions(corpus):
             explanation = explain(request, decision, snapshot, NOW)
             _check(explanation, decision)
             _check_misses(explanation, request, snapshot)
+            lacks = shortfall(request, decision, snapshot, NOW)
+            nobody_owns = () if explanation.route is not None else explanation.passed_over
+            assert lacks == Shortfall(explanation.refusal, nobody_owns, explanation.misses)
             explained += 1
     assert explained > 300
 

@@ -134,3 +134,46 @@ def test_missing_keys_are_told():
     decision = authorize(get("/orders"), remote, NOW)
     assert isinstance(decision, Decision)
     assert explain(request, decision, remote, NOW).refusal == "the keys of provider corp are not at hand"
+
+
+DECIDED = """\
+version: 1
+routes:
+  - name: doc
+    path: "/doc/{x}"
+    authentication: none
+    deny: [{name: frozen, when: "path.x == 'ice'"}]
+    decision: {rego: data.t.doc}
+"""
+MODULE = """package t
+
+doc := input.path.x == "yes" if input.path.x != "endless"
+
+doc if {
+	input.path.x == "endless"
+	some i in numbers.range(1, 3000)
+	some j in numbers.range(1, 3000)
+	i + j < 0
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "law"),
+    [
+        ("/doc/yes", "no deny holds, every requirement is met, and an allow holds"),
+        ("/doc/no", "the route's own decision is no"),
+        ("/doc/ice", "a deny holds, and a deny overrides every allow"),
+        ("/doc/endless", "the route's own decision was stopped"),
+    ],
+)
+def test_decisions_in_rego_are_told_as_such(path, law):
+    """With the rules that ran, and what stopped them."""
+    decided = build_snapshot(policy_set(DECIDED, {"t.rego": MODULE}), KeySets(), VerifiedTokens())
+    found = explained(decided, get(path))
+    assert found.law.startswith(law)
+    (condition,) = found.rules[-1].conditions
+    assert condition.rego is not None
+    assert bool(condition.rego.problem) is (path == "/doc/endless")
+    if not condition.rego.problem:
+        assert [run.name for run in condition.rego.runs] == ["data.t.doc"]
