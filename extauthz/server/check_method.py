@@ -130,12 +130,13 @@ class CheckMethod:
             answer = self._last_resort
         if self._admission.wants_sounding():
             async with self._admission.sounded(call.over()):
-                await self._send(call, answer, answerer, started)
+                await call.reply(answer.reply)
+                self._report(call, answer, answerer, started)
         else:
-            await self._send(call, answer, answerer, started)
+            await call.reply(answer.reply)
+            self._report(call, answer, answerer, started)
 
-    async def _send(self, call: Call, answer: Answer, answerer: Answerer, started: float) -> None:
-        await call.reply(answer.reply)
+    def _report(self, call: Call, answer: Answer, answerer: Answerer, started: float) -> None:
         try:
             self._observe(answer, answerer, self._monotonic() - started, call)
             if answer.failure is not None:
@@ -154,17 +155,21 @@ class CheckMethod:
             message = await call.read(MAX_MESSAGE_BYTES)
         except MessageTooLargeError:
             return answerer.refuse(Reason.REQUEST_TOO_LARGE)
-        return await self._decide(answerer, message, deadline)
+        answer = self._ask(answerer, message, deadline)
+        return (
+            answer if isinstance(answer, Answer) else await self._answer_with_need(answerer, message, answer, deadline)
+        )
 
     async def decide(self, message: bytes) -> Answer:
         """Answer one message that did not come as a call: not admitted, not observed."""
-        return await self._decide(self.answerer, message, self._monotonic() + self._limits.deadline_seconds)
+        answerer, deadline = self.answerer, self._monotonic() + self._limits.deadline_seconds
+        answer = self._ask(answerer, message, deadline)
+        return (
+            answer if isinstance(answer, Answer) else await self._answer_with_need(answerer, message, answer, deadline)
+        )
 
-    async def _decide(self, answerer: Answerer, message: bytes, deadline: float) -> Answer:
-        answer = answerer.answer(message, self._clock(), Deadline(deadline, self._monotonic))
-        if not isinstance(answer, Answer):
-            return await self._answer_with_need(answerer, message, answer, deadline)
-        return answer
+    def _ask(self, answerer: Answerer, message: bytes, deadline: float) -> Answer | Need:
+        return answerer.answer(message, self._clock(), Deadline(deadline, self._monotonic))
 
     async def _answer_with_need(self, answerer: Answerer, message: bytes, need: Need, deadline: float) -> Answer:
         """Get what is missing, within the deadline."""
@@ -178,7 +183,7 @@ class CheckMethod:
                 while isinstance(answer, NeedKeySet) and fetches < MAX_FETCHES:
                     await self._fetch(answer)
                     fetches += 1
-                    answer = answerer.answer(message, self._clock(), Deadline(deadline, self._monotonic))
+                    answer = self._ask(answerer, message, deadline)
             if isinstance(answer, NeedEngine):  # keeps the time itself: it has to know whether that ran out
                 engine_answer = await self.ask_engine(answer.facts, deadline - self._monotonic())
                 return answerer.conclude(answer, engine_answer)
