@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the folder is made as safely as anywhere
+
 OUT_OF_MEMORY = 3
 """The exit status of a compiler that took more memory than it may."""
 
@@ -33,12 +35,20 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         for name, text in request["modules"]:
             compiler.add_module(name, text)
         bundle = compiler.build(request["query"], request["entry_points"])
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             target = Path(folder) / "bundle"
             compiler.save_bundle(str(target), bundle, BundleFormat.JSON)
             return {"plan": _unquoted(json.loads((target / "plan.json").read_text()))}
     except (RegoError, OSError, ValueError) as error:
         return {"error": str(error)}
+
+
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for a moment; in memory where no disk may be written to, as in a container with a read-only root."""
+    try:
+        return tempfile.TemporaryDirectory()
+    except FileNotFoundError:  # of all the usual places none can be written to
+        return tempfile.TemporaryDirectory(dir=_SHARED_MEMORY)
 
 
 def _unquoted(plan: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from extauthz.languages.rego.codes import RegoCode
 from extauthz.languages.rego.modules import Module
 from extauthz.languages.rego.regopy_source import doubts
 from extauthz.model.source import Diagnostic, Span
-from extauthz.sources.rego_child import OUT_OF_MEMORY
+from extauthz.sources.rego_child import OUT_OF_MEMORY, temporary_folder
 
 MAX_MEMORY_BYTES = 2 * 1024**3
 """Of a compiler."""
@@ -150,7 +149,7 @@ def opa_planner(binary: str | None = None) -> Callable[[Sequence[Module], Sequen
 
 
 def _plan_with_opa(binary: str, modules: Sequence[Module], entry_points: Sequence[str]) -> object:
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         names = {f"{number}.rego": module for number, module in enumerate(modules)}
         for name, module in names.items():
             (Path(folder) / name).write_text(module.text, encoding="utf-8")

@@ -1,12 +1,14 @@
 import json
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from extauthz.sources import rego_child
-from extauthz.sources.rego_child import OUT_OF_MEMORY
+from extauthz.sources.rego_child import OUT_OF_MEMORY, temporary_folder
 
 
 def request(text, **options):
@@ -40,3 +42,16 @@ def test_memory_is_watched():
     """A process beyond its limit ends with a status of its own."""
     text = "package a\n" + "\n".join(f'r if input.x{i} == "{i}"' for i in range(3_000))
     assert run(request(text, memory=1 << 20)).returncode == OUT_OF_MEMORY
+
+
+def test_a_machine_without_a_disk_to_write_to_compiles(monkeypatch):
+    """As a container whose root is read-only, and which has no folder for what is temporary."""
+
+    def nowhere():
+        raise FileNotFoundError("no usable temporary directory")
+
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    with temporary_folder() as folder:
+        assert folder.startswith("/dev/shm/")
+        (Path(folder) / "file").write_text("x")
+    assert not Path(folder).exists()
