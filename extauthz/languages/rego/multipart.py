@@ -146,7 +146,7 @@ def parse_media_type(text: str) -> tuple[str, dict[str, str]]:
     """A media type or disposition in lower case, and its parameters by lower-case name (RFC 2045, RFC 2231).
 
     Raises:
-        MultipartError: it is malformed, or names a parameter twice.
+        MultipartError: it is malformed, or gives a parameter two values.
     """
     found = _TYPE.match(text)
     if found is None:
@@ -158,9 +158,9 @@ def parse_media_type(text: str) -> tuple[str, dict[str, str]]:
         if parameter is None:
             raise MultipartError("mime: invalid media parameter")
         name, token, quoted = parameter.groups()
-        if name.lower() in parameters:
+        value = token if quoted is None else _ESCAPED.sub(r"\1", quoted)
+        if parameters.setdefault(name.lower(), value) != value:
             raise MultipartError("mime: duplicate parameter name")
-        parameters[name.lower()] = token if quoted is None else _ESCAPED.sub(r"\1", quoted)
         position = parameter.end()
     return media_type, _joined(parameters)
 

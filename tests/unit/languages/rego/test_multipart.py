@@ -121,6 +121,7 @@ def test_an_empty_boundary():
             ("multipart/form-data", {"boundary": "a b", "charset": "utf-8"}),
         ),
         ("form-data", ("form-data", {})),
+        ("a; b=1; B=1", ("a", {"b": "1"})),
     ],
 )
 def test_media_types(text, expected):
