@@ -75,6 +75,11 @@ _ATOMS = (
     "principal.provider == 'corp'",
     "request.query['q'] == '1'",
     "claims.tags.exists(t, t == 'red')",
+    "claims.tags.all(t, t.startsWith('r'))",
+    "claims.members.exists(m, m.tenant == 'acme' && m.level > 1)",
+    "claims.members.all(m, has(m.tenant))",
+    "'reader' in principal.roles",
+    "'staff' in principal.groups",
 )
 _PATH_ATOMS = ("path.id == principal.subject", "path.id in claims.tags", "path.id.startsWith('a')", "has(path.id)")
 
@@ -213,6 +218,10 @@ def _texts(random: Random, values: Sequence[str]) -> Json:
     return random.choice((random.choice(values), _some(random, (*values, "unknown"), least=0, most=3)))
 
 
+_MEMBERS: tuple[Json, ...] = (
+    *({"tenant": "acme", "level": 2}, {"tenant": "acme"}, {"tenant": "corp", "level": 3}, {}, "acme", {"level": "x"}),
+    *({"tenant": "a\0b"}, {"tenant": ["acme"]}, {"tenant": {"x": "\0"}}, None),
+)
 _CLAIMS: dict[str, Callable[[Random], Json]] = {
     "sub": lambda r: r.choice(SUBJECTS),
     "roles": lambda r: _texts(r, ROLES),
@@ -225,6 +234,7 @@ _CLAIMS: dict[str, Callable[[Random], Json]] = {
     "tags": lambda r: r.choice((["red"], ["red", "blue"], ["blue", "alice"], "red", [1, 2], [])),
     "address": lambda r: r.choice(({"city": "Berlin"}, {"city": None}, {}, {"city": "a\0b"})),
     "nothing": lambda _: None,
+    "members": lambda r: _some(r, _MEMBERS, least=0, most=3),
 }
 _AUDIENCES: tuple[Json, ...] = (*["shop"] * 60, ["x", "shop"], "shop/", "https://shop", ["shop", 3], "bakery")
 _MINTING: tuple[dict[str, Json], ...] = (
@@ -241,7 +251,7 @@ def token(random: Random) -> Token:
     """A token, mostly good."""
     claims = {
         name: random.choice(_ODD) if _one_in(random, 40) else _CLAIMS[name](random)
-        for name in _some(random, sorted(_CLAIMS), least=3, most=9)
+        for name in _some(random, sorted(_CLAIMS), least=3, most=10)
     }
     return Token({**claims, "aud": random.choice(_AUDIENCES)}, **random.choice(_MINTING))
 

@@ -14,6 +14,7 @@ from google.protobuf.struct_pb2 import ListValue
 
 from extauthz.languages.cel import CelCondition
 from extauthz.languages.cel_ast import Read, constant_text, read_of
+from extauthz.languages.cel_text import Loop, loop_of
 from extauthz.lowering.callers import Caller
 from extauthz.lowering.formula import NotExactError
 from extauthz.lowering.wasm import assembler as wasm
@@ -43,6 +44,8 @@ class ConditionEmitter:
         self._route = route
         self._caller = caller
         self._membership = membership
+        self._variables: list[str] = []
+        """Of the loops around, from the outermost on."""
         self._operators: Mapping[str, Callable[[Sequence[Expr], Note], Code]] = {
             "_&&_": lambda parts, note: emitter.both(self._value(parts[0], note), self._value(parts[1], note)),
             "_||_": lambda parts, note: emitter.either(self._value(parts[0], note), self._value(parts[1], note)),
@@ -116,12 +119,12 @@ class ConditionEmitter:
                 called = expr.call_expr
                 operands = [*([called.target] if called.HasField("target") else []), *called.args]
                 return self._operators[called.function](operands, note)
-            case "call_expr":
+            case "call_expr" if expr.call_expr.function != "_[_]":
                 raise NotExactError(f"it calls {expr.call_expr.function.strip('_@')}")
             case "comprehension_expr":
-                raise NotExactError("it loops over a list or map (exists, all, filter, map)")
+                return self._loop(loop_of(expr), note)
             case _:
-                raise NotExactError("it reads a part of what it has computed")
+                return self._of_item(expr)
 
     def _choice(self, parts: Sequence[Expr], note: Note) -> Code:
         condition, then, otherwise = self._values(parts, note)
@@ -136,6 +139,48 @@ class ConditionEmitter:
         if read is not None and text is not None and read.path in _OF_PRINCIPAL:
             return self._membership(read.path[0], text)
         return self._emitter.call("contained", *self._values(parts, note))
+
+    # --- Loops ---
+
+    def _loop(self, loop: Loop | None, note: Note) -> Code:
+        """`exists` or `all` over a list of claims, or of literals; what is asked of an item is a function."""
+        if loop is None or loop.macro not in {"exists", "all"}:
+            raise NotExactError("it makes a list, or counts (filter, map, exists_one)")
+        items = self._items(loop.range)
+        self._variables.append(loop.variable)
+        question = self._emitter.function(self._value(loop.body, note))
+        self._variables.pop()
+        return self._emitter.call(
+            "ask_items", items, self._emitter.module.table_index(question), int(loop.macro == "all")
+        )
+
+    def _items(self, expr: Expr) -> Code:
+        read = read_of(expr)
+        if read is not None and read.path[0] == "claims" and len(read.path) > 1:
+            if self._caller.provider is None:
+                return FAILURE
+            return self._emitter.call("claimed_items", self._emitter.data.texts(read.path[1:]))
+        if expr.WhichOneof("expr_kind") == "list_expr":
+            return constant(self._emitter.data.list(_list(expr).SerializeToString(deterministic=True)))
+        raise NotExactError("it loops over something else than a list of claims or of literals")
+
+    def _of_item(self, expr: Expr) -> Code:
+        """The item that the innermost loop asks, or a field of it."""
+        if self._is_item(expr):
+            return constant(Cell.ITEM) + wasm.LOAD_32
+        select, called = expr.select_expr, expr.call_expr
+        if self._is_item(select.operand):
+            key = constant(self._emitter.data.text(select.field))
+            return self._emitter.call("has_item_field" if select.test_only else "item_field", key)
+        if called.function == "_[_]" and self._is_item(called.args[0]):
+            text = constant_text(called.args[1])
+            if text is not None:
+                return self._emitter.call("item_field", self._emitter.data.text(text))
+        raise NotExactError("it reads a part of what it has computed")
+
+    def _is_item(self, expr: Expr) -> bool:
+        name = expr.ident_expr.name
+        return bool(self._variables) and bool(name) and name == self._variables[-1]
 
     # --- Constants ---
 

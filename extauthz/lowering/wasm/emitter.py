@@ -15,6 +15,7 @@ from extauthz.lowering.wasm.runtime import (
     caller,
     header,
     host,
+    items,
     memory,
     path,
     protobuf,
@@ -26,7 +27,7 @@ from extauthz.lowering.wasm.runtime import (
 )
 from extauthz.lowering.wasm.runtime.layout import ERROR, FALSE, LEFT, TRUE, Configured
 
-RUNTIME = (memory, header, path, host, trie, protobuf, values, caller, address, upstream, reply, request)
+RUNTIME = (memory, header, path, host, trie, protobuf, values, items, caller, address, upstream, reply, request)
 """In the order in which they build on each other."""
 
 _HOST_CALLS_US = "proxy_"

@@ -70,6 +70,8 @@ class Cell(IntEnum):
     """The rule that decided: a text, 0 without one."""
     READABLE = CELLS + 60
     """Headers that let a script read a denial, encoded as an answer's: a text, 0 when no script may."""
+    ITEM = CELLS + 64
+    """The item of a list that is asked."""
 
 
 CONFIGURATION: Final = 192

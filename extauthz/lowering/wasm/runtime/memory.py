@@ -26,7 +26,7 @@ def proxy_on_memory_allocate(size: int) -> int:
 
 def reset() -> None:
     """Forget the last request."""
-    for cell in range(Cell.HEAP_NEXT, Cell.READABLE + 1):
+    for cell in range(Cell.HEAP_NEXT, Cell.ITEM + 1):
         if cell & 3 == 0:
             store32(cell, 0)
     store32(Cell.HEAP_NEXT, load32(Configured.HEAP_BEGIN))
