@@ -254,7 +254,7 @@ class OpaService:
         logs = {MASK: config.mask_path, DROP: config.drop_path} if self._logs else {}
         return OpaFiles(
             settings.paths,
-            questions={DECISION: config.path, **logs},
+            questions={DECISION: config.decision, **logs},
             file_bundles={bundle.name: bundle.resource for bundle in config.bundles if bundle.service is None},
             remote_bundles=[bundle.name for bundle in config.bundles if bundle.service is not None],
             policy_set=PolicyFiles(settings.policy, values_file=settings.values) if settings.policy else None,

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from extauthz.check.opa_input import InputPath
 from extauthz.languages.rego.modules import Module
@@ -28,8 +28,19 @@ MASK: Final = "mask"
 DROP: Final = "drop"
 """The question whether to leave the line out."""
 
-Path = Sequence[str | int]
+Path: TypeAlias = Sequence[str | int]
 """Into the data document: names, and positions in arrays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """One expression of Rego, without variables, whose value is wanted: of OPA's deprecated ad-hoc queries, these."""
+
+    text: str
+
+
+Question: TypeAlias = Path | Expression
+
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEYWORDS: Final = frozenset(
@@ -64,9 +75,12 @@ def query_steps(query: str) -> tuple[str | int, ...] | None:
     return tuple(int(number) if number else name or quoted for name, quoted, number in _STEP.findall(found[1]))
 
 
-def query_module(questions: Mapping[str, Path]) -> Module:
+def query_module(questions: Mapping[str, Question]) -> Module:
     """Our module: a rule for each question."""
-    rules = (f"{name} := {reference(path)}" for name, path in questions.items())
+    rules = (
+        f"{name} := {question.text if isinstance(question, Expression) else reference(question)}"
+        for name, question in questions.items()
+    )
     return Module("<decision>", "\n\n".join([f"package {PACKAGE}", *rules]) + "\n")
 
 

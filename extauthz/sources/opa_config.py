@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from extauthz.check.opa_policy import path_steps, query_steps
+from extauthz.check.opa_policy import Expression, path_steps, query_steps
 from extauthz.errors import ConfigurationError
 from extauthz.languages.policy_yaml.nodes import plain_value
 from extauthz.languages.policy_yaml.reader import read_document
@@ -68,8 +68,8 @@ class OpaConfig:
     """What the file says."""
 
     addresses: tuple[Address, ...]
-    path: tuple[str | int, ...]
-    """Of the decision, below `data`."""
+    decision: tuple[str | int, ...] | Expression
+    """Its path below `data`, or what it is the value of."""
     path_text: str
     """As written, for the decision log; empty where `query` is."""
     query_text: str = ""
@@ -147,6 +147,11 @@ _BUNDLE_KEYS: Final = frozenset({"service", "resource", "polling"})
 _POLLING_KEYS: Final = frozenset({"min_delay_seconds", "max_delay_seconds"})
 _BEARER_KEYS: Final = frozenset({"token", "token_path", "scheme"})
 
+_NO_EXPRESSION = re.compile(
+    r"[;\n\r#{}|]|:=|(?<![=!<>:])=(?!=)|\b(?:not|some|every|with)\b|\[\s*(?!(?:data|input)\b)[A-Za-z_]\w*\s*\]"
+)
+"""What makes a query more than one expression, or one with variables, which may have several results."""
+
 _KINDS: Final = {
     str: "a text",
     bool: "true or false",
@@ -179,7 +184,7 @@ class _Reader:
             path = DEFAULT_PATH
         return OpaConfig(
             addresses=self._addresses(plugin.get("addr", DEFAULT_ADDRESS)),
-            path=self._decision(path, query),
+            decision=self._decision(path, query),
             path_text=path,
             query_text=query,
             dry_run=plugin.get("dry-run", False),
@@ -226,16 +231,18 @@ class _Reader:
             self.problems.append(f"{self._path}: plugins.{PLUGIN}.addr: {error}")
             return ()
 
-    def _decision(self, path: str, query: str) -> tuple[str | int, ...]:
+    def _decision(self, path: str, query: str) -> tuple[str | int, ...] | Expression:
         if not query:
             return path_steps(path)
         steps = query_steps(query)
-        if steps is None:
+        if steps is not None:
+            return steps
+        if _NO_EXPRESSION.search(query):
             self.problems.append(
-                f"{self._path}: plugins.{PLUGIN}.query: only a reference can be asked for, as in "
+                f"{self._path}: plugins.{PLUGIN}.query: only one expression without variables can be asked for, as in "
                 "data.envoy.authz.allow: make a rule of the query, and name it in `path`"
             )
-        return steps or ()
+        return Expression(query.strip())
 
     def _buckets(self, given: Sequence[Any]) -> tuple[float, ...]:
         is_rising = all(type(bound) in {int, float} for bound in given) and list(given) == sorted(set(given))

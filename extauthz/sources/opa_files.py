@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from extauthz.check.opa_policy import DECISION, OpaPolicy, entry_points, query_module
+from extauthz.check.opa_policy import DECISION, Expression, OpaPolicy, Question, entry_points, query_module
 from extauthz.errors import ConfigurationError, PolicyError
 from extauthz.languages.rego import DataFile, Module, Planner, join_data
 from extauthz.languages.rego.archive import Archive, read_archive
@@ -77,7 +77,7 @@ class OpaFiles:
         self,
         paths: Sequence[str],
         *,
-        questions: Mapping[str, Sequence[str | int]],
+        questions: Mapping[str, Question],
         file_bundles: Mapping[str, str] | None = None,
         remote_bundles: Sequence[str] = (),
         policy_set: PolicyFiles | None = None,
@@ -87,7 +87,7 @@ class OpaFiles:
 
         Args:
             paths: modules, data files, folders and bundles.
-            questions: what will be asked, `DECISION` among it: paths into the data document.
+            questions: what will be asked, `DECISION` among it.
             file_bundles: bundles whose revision is told under a name.
             remote_bundles: names of those that `put` will bring; until all are there, there is no policy.
             policy_set: the files of the set that says who vouches for callers.
@@ -221,7 +221,11 @@ class OpaFiles:
         if len(plans) > 1 or modules:
             raise ConfigurationError(f"{path}: the bundle holds a plan, which no other policy can be added to")
         program = load_plan(archive.plan, document)
-        asked = {name: "/".join(map(str, steps)) for name, steps in self._questions.items()}
+        asked = {
+            name: "/".join(map(str, path)) for name, path in self._questions.items() if not isinstance(path, Expression)
+        }
+        if DECISION not in asked:
+            raise ConfigurationError(f"{path}: its plan can only be asked for a document: name it in `path`")
         if not program.defines(asked[DECISION]):
             raise ConfigurationError(
                 f"{path}: its plan has no {asked[DECISION]}: build it with `opa build -t plan -e {asked[DECISION]}`"

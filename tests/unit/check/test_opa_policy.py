@@ -2,8 +2,10 @@ import pytest
 
 from extauthz.check.opa_policy import (
     DECISION,
+    Expression,
     OpaPolicy,
     OpaQuery,
+    Question,
     entry_points,
     path_steps,
     query_module,
@@ -24,7 +26,7 @@ list := ["zero", "one"]
 
 
 def ask(path, document=None, data=None):
-    questions = {DECISION: path, "other": ("nobody", "defines", "this")}
+    questions: dict[str, Question] = {DECISION: path, "other": ("nobody", "defines", "this")}
     plan = plan_with_regopy([Module("p.rego", POLICY), query_module(questions)], entry_points(questions))
     asked = dict(zip(questions, entry_points(questions), strict=True))
     policy = OpaPolicy(plan, data or {}, asked, "r1")
@@ -55,6 +57,20 @@ def test_a_whole_package():
     """An object of its rules; an undefined one is left out."""
     assert ask(("shop", "the api"))[0] == {"list": ["zero", "one"], "never": False}
     assert ask(("shop", "the api"), {"user": "ann"})[0]["allow"]["who"] == "ann"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('data.shop["the api"].never == true', False),
+        ("data.one[0] > 5", False),
+        ("count(data.one) >= 1", True),
+        ("data.nothing == 1", UNDEFINED),
+    ],
+)
+def test_expressions(text, expected):
+    """Their value is the decision, false as well."""
+    assert ask(Expression(text), data={"one": [3]})[0] is expected
 
 
 def test_what_is_read():

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from extauthz.check.opa_policy import Expression
 from extauthz.errors import ConfigurationError
 from extauthz.lowering.address import TcpAddress, UnixAddress
 from extauthz.sources.opa_config import (
@@ -44,7 +45,11 @@ def test_defaults(read, plugin):
     """An empty plugin serves the usual rule at the usual port."""
     config = read(f"plugins:\n  {PLUGIN}: {plugin}\n")
     assert config.addresses[0] == TcpAddress("0.0.0.0", 9191)
-    assert (config.path, config.path_text, config.query_text) == (("envoy", "authz", "allow"), "envoy/authz/allow", "")
+    assert (config.decision, config.path_text, config.query_text) == (
+        ("envoy", "authz", "allow"),
+        "envoy/authz/allow",
+        "",
+    )
     assert (config.max_received_bytes, config.buckets) == (4 * 1024 * 1024, DEFAULT_BUCKETS)
     flags = (config.dry_run, config.enable_reflection, config.skip_request_body_parse, config.performance_metrics)
     assert not any(flags)
@@ -81,7 +86,7 @@ bundles:
         REGION="eu",
     )
     assert config.addresses == (TcpAddress("127.0.0.1", 9292),)
-    assert (config.path, config.path_text) == (("shop", "authz", "allow", 0), "/shop//authz/allow/0/")
+    assert (config.decision, config.path_text) == (("shop", "authz", "allow", 0), "/shop//authz/allow/0/")
     assert (config.dry_run, config.enable_reflection, config.skip_request_body_parse) == (True, True, True)
     assert (config.proto_descriptor, config.max_received_bytes, config.buckets) == ("set.pb", 1000, (0.001, 1.0))
     assert (config.performance_metrics, config.logs_to_console) == (True, True)
@@ -134,7 +139,7 @@ def test_what_is_not_used_is_named(read):
         ({"plugins": {PLUGIN: {}, "envoy.ext_authz.grpc": {}}}, "both are there"),
         ({"plugins": {PLUGIN: []}}, "it is a map"),
         (with_plugin(path="a", query="data.b"), 'specify a value for only the "path" field'),
-        (with_plugin(query="x := data.b"), "only a reference"),
+        (with_plugin(query="x := data.b"), "only one expression"),
         (with_plugin(**{"dry-run": "yes"}), f"plugins.{PLUGIN}.dry-run: it is true or false"),
         (with_plugin(**{"grpc-max-recv-msg-size": "1"}), "it is a number"),
         (with_plugin(**{"grpc-request-duration-seconds-buckets": [2, 1]}), "a list of rising numbers"),
@@ -232,3 +237,20 @@ def test_relative_sockets(monkeypatch, tmp_path):
     """A path without a slash is below the working folder."""
     monkeypatch.chdir(tmp_path)
     assert parse_opa_address("unix://s") == (UnixAddress(str(tmp_path / "s")),)
+
+
+def test_queries(read):
+    """A reference is a path; any other expression is asked as it is."""
+    config = read(with_plugin(query='data.a["b c"]'))
+    assert (config.decision, config.path_text, config.query_text) == (("a", "b c"), "", 'data.a["b c"]')
+    for query in ("data.a == true", "count(data.a) >= 1", 'data.a["_"][0] == data.b', "input.x != 1"):
+        assert read(with_plugin(query=query)).decision == Expression(query)
+
+
+@pytest.mark.parametrize(
+    "query", ["a = 1", "data.a; data.b", "not data.a", "some x in data.a", "data.a with input as 1"]
+)
+def test_queries_that_are_no_expression(problems, query):
+    """They could say something else than was meant."""
+    (line,) = problems(with_plugin(query=query))
+    assert "only one expression" in line

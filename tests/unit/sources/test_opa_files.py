@@ -1,6 +1,6 @@
 import pytest
 
-from extauthz.check.opa_policy import DECISION, MASK, OpaPolicy, OpaQuery
+from extauthz.check.opa_policy import DECISION, MASK, Expression, OpaPolicy, OpaQuery
 from extauthz.errors import ConfigurationError, PolicyError
 from extauthz.languages.rego import Limits, Module
 from extauthz.sources.opa_files import LoadedOpa, OpaFiles
@@ -104,6 +104,9 @@ def test_plans(tmp_path):
     assert policy.entry_points == {DECISION: "envoy/authz/allow"}
     (tmp_path / "more.rego").write_text("package more\n")
     assert "no other policy" in str(open_files(bundle, tmp_path / "more.rego").attempt().outcome)
+    (tmp_path / "more.rego").unlink()
+    asked = OpaFiles([str(bundle)], questions={DECISION: Expression("data.a > 1")}, planner=plan_with_regopy)
+    assert "only be asked for a document" in str(asked.attempt().outcome)
     bundle.write_bytes(archive({"plan.json": {"static": {}, "plans": {"plans": []}, "funcs": {"funcs": []}}}))
     assert "opa build -t plan -e envoy/authz/allow" in str(open_files(bundle).attempt().outcome)
 
@@ -138,3 +141,12 @@ def test_a_decision_that_nobody_defines(tmp_path):
     (tmp_path / "p.rego").write_text("package other\n\nx := 1\n")
     policy = load(open_files(tmp_path)).policy
     assert repr(allows(policy, "a")) == "UNDEFINED"
+
+
+def test_expressions(tmp_path):
+    """Asked for as the configuration writes them; a mistake in one is told at its place."""
+    (tmp_path / "p.rego").write_text("package a\n\nx := 2\n")
+    files = OpaFiles([str(tmp_path)], questions={DECISION: Expression("data.a.x > 1")}, planner=plan_with_regopy)
+    assert allows(load(files).policy, "any") is True
+    broken = OpaFiles([str(tmp_path)], questions={DECISION: Expression("nowhere(1)")}, planner=plan_with_regopy)
+    assert "<decision>:" in str(broken.attempt().outcome)
