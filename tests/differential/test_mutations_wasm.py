@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from extauthz.lowering.wasm import language
-from extauthz.lowering.wasm.emitter import Emitter
+from extauthz.lowering.wasm.emitter import compiled_runtime
 from tests.differential.modules import disagreements
 
 SETS = 50
@@ -74,9 +74,13 @@ def mutated(old: str, new: str) -> Iterator[None]:
     Inspect.getsource = staticmethod(getsource)  # type: ignore[attr-defined]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(language, "inspect", Inspect)
-        Emitter()
+        compiled_runtime.cache_clear()
+        compiled_runtime()
         assert seen, "nothing was changed"
-        yield
+        try:
+            yield
+        finally:
+            compiled_runtime.cache_clear()
 
 
 def test_without_a_mutation_nothing_differs() -> None:

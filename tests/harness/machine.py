@@ -26,6 +26,7 @@ def _engine() -> wasmtime.Engine:
     """Modules run for a moment each: compiling them well would take longer."""
     config = wasmtime.Config()
     config.cranelift_opt_level = "none"
+    config.parallel_compilation = False
     return wasmtime.Engine(config)
 
 

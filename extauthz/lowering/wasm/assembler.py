@@ -144,6 +144,12 @@ class Module:
     _exports: list[bytes] = field(default_factory=list)
     _table: dict[int, int] = field(default_factory=dict)
 
+    def copied(self) -> Module:
+        """A module with the same functions, to which others are added."""
+        return Module(
+            dict(self._types), list(self._imports), list(self._functions), list(self._exports), dict(self._table)
+        )
+
     def import_function(self, name: str, parameters: int) -> int:
         """One of the host's, with a result; all imports come before all declarations.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TypeAlias
 
 from extauthz.lowering.wasm import assembler as wasm
@@ -42,15 +43,23 @@ Code: TypeAlias = bytes
 Combine: TypeAlias = Callable[[Code, Code], Code]
 
 
+@cache
+def compiled_runtime() -> Functions:
+    """The runtime's functions, which every module begins with."""
+    functions = Functions(Module())
+    functions.import_host(HOST)
+    functions.compile(RUNTIME)
+    return functions
+
+
 class Emitter:
     """Instructions and data, and the functions made of them."""
 
     def __init__(self) -> None:
-        self.module = Module()
+        runtime = compiled_runtime()
+        self.module = runtime.module.copied()
         self.data = Data()
-        self.functions = Functions(self.module)
-        self.functions.import_host(HOST)
-        self.functions.compile(RUNTIME)
+        self.functions = Functions(self.module, dict(runtime.by_name))
         self._emitted: dict[tuple[int, Code], int] = {}
 
     # --- Instructions ---

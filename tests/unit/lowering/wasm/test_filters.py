@@ -22,7 +22,7 @@ from extauthz.lowering.jwt_authn import key_set_clusters
 from extauthz.lowering.mode import Mode
 from extauthz.lowering.wasm import language
 from extauthz.lowering.wasm.assembler import UNREACHABLE
-from extauthz.lowering.wasm.emitter import Emitter
+from extauthz.lowering.wasm.emitter import Emitter, compiled_runtime
 from extauthz.lowering.wasm.filters import WASM_LOG_FIELDS, module_filter, wasm_filters
 from tests.harness.module import plan_of
 
@@ -131,9 +131,11 @@ def _stopping() -> bytes:
     """A module that stops at every request."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(language, "inspect", _Inspect)
+        compiled_runtime.cache_clear()
         emitter = Emitter()
-        emitter.module.table_index(emitter.function(UNREACHABLE))
-        return emitter.finished({})
+    compiled_runtime.cache_clear()
+    emitter.module.table_index(emitter.function(UNREACHABLE))
+    return emitter.finished({})
 
 
 class _Inspect:

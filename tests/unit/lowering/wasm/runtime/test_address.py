@@ -52,31 +52,42 @@ NONE = [
 NONE += ["::1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:1.2.3.4", "fe80::1%eth0"]
 
 
+class Asked:
+    """A machine that is asked about networks."""
+
+    def __init__(self, networks: list[str], proxies: list[str]) -> None:
+        emitter = Emitter()
+        self._networks = networks_table(emitter, [ip_network(n) for n in networks])
+        trusted = networks_table(emitter, [ip_network(n) for n in proxies]) if proxies else 0
+        emitter.module.table_index(emitter.function(b"\0"))
+        self.machine = Machine(emitter, {Configured.TRUSTED_PROXIES: trusted})
+
+    def outcome(self, source: str | None, *, direct: bool) -> object:
+        self.machine.properties = {} if source is None else peer(source)
+        return self.machine.value(self.machine.call("is_remote", self._networks, int(direct)))
+
+
 def outcome(source: str | None, networks: list[str], proxies: list[str], *, direct: bool) -> object:
-    emitter = Emitter()
-    parsed = networks_table(emitter, [ip_network(n) for n in networks])
-    trusted = networks_table(emitter, [ip_network(n) for n in proxies]) if proxies else 0
-    emitter.module.table_index(emitter.function(b"\0"))
-    properties = {} if source is None else peer(source)
-    machine = Machine(emitter, {Configured.TRUSTED_PROXIES: trusted}, properties=properties)
-    return machine.value(machine.call("is_remote", parsed, int(direct)))
+    return Asked(networks, proxies).outcome(source, direct=direct)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_network_holds_the_addresses_that_it_holds(network):
     """Each against Python's reading; one of IPv6 holds none of IPv4."""
+    asked = Asked([network], [])
     for address in ADDRESSES:
         expected = str(ip_address(address) in ip_network(network)).lower()
-        assert outcome(f"{address}:1234", [network], [], direct=True) == expected, address
+        assert asked.outcome(f"{address}:1234", direct=True) == expected, address
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_network_of_ipv6_holds_the_addresses_that_it_holds(network):
     """A mapped address is an IPv4 address, and no other."""
+    asked = Asked([network], [])
     for text in IPV6:
         address = IPv6Address(text).ipv4_mapped or IPv6Address(text)
         expected = str(address in ip_network(network)).lower()
-        assert outcome(f"[{text}]:80", [network], [], direct=True) == expected, text
+        assert asked.outcome(f"[{text}]:80", direct=True) == expected, text
 
 
 def test_an_address_of_ipv6_is_read_as_python_reads_it():
