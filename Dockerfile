@@ -23,10 +23,10 @@ RUN python3 -m venv --without-pip /opt/extauthz \
     && python3 -m pip --python /opt/extauthz/bin/python --disable-pip-version-check check
 
 FROM ${PYTHON_IMAGE}
-# What `mesh init` needs, where the base does not bring it; a base without apt-get goes without.
-RUN if ! command -v iptables-nft-restore >/dev/null && command -v apt-get >/dev/null; then \
+# What the compiler of Rego (libatomic1) and `mesh init` need; a base without apt-get has to bring it.
+RUN if command -v apt-get >/dev/null; then \
         apt-get update \
-        && apt-get install --yes --no-install-recommends iptables iproute2 \
+        && apt-get install --yes --no-install-recommends libatomic1 iptables iproute2 \
         && rm -rf /var/lib/apt/lists/*; \
     fi
 LABEL org.opencontainers.image.title="extauthz" \

@@ -28,8 +28,10 @@ OUT_OF_MEMORY = 3
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The plan of a request's modules, or why there is none."""
-    from regopy import BundleFormat, Interpreter, RegoError  # noqa: PLC0415 - after the limits are set
-
+    try:
+        from regopy import BundleFormat, Interpreter, RegoError  # noqa: PLC0415 - after the limits are set
+    except ImportError as error:  # a library of the system is missing: it needs libatomic
+        return {"error": f"the compiler of Rego cannot be loaded: {error}"}
     try:
         compiler = Interpreter()
         for name, text in request["modules"]:

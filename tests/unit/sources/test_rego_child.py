@@ -55,3 +55,9 @@ def test_a_machine_without_a_disk_to_write_to_compiles(monkeypatch):
         assert folder.startswith("/dev/shm/")
         (Path(folder) / "file").write_text("x")
     assert not Path(folder).exists()
+
+
+def test_a_compiler_that_cannot_be_loaded_is_told(monkeypatch):
+    """It is no fault of the modules: a library of the system may be missing."""
+    monkeypatch.setitem(sys.modules, "regopy", None)
+    assert "cannot be loaded" in rego_child.answer(request("package a\n"))["error"]
