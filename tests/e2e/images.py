@@ -21,13 +21,14 @@ _REPOSITORY = "extauthz-e2e"
 _DEBIAN_PYTHON = "/usr/bin/python3"
 
 # bash and grep: the stack asks Envoy for its health with what is in Envoy's own image. iptables: for `mesh init`.
+# libatomic1: for the compiler of Rego.
 _PACKAGES = """
     base-files bash coreutils dash grep iptables libacl1 libattr1 libbz2-1.0 libc-bin libc6 libcom-err2 libcrypt1
     libdb5.3 libexpat1 libffi8 libgcc-s1 libgmp10 libgssapi-krb5-2 libip4tc2 libip6tc2 libk5crypto3 libkeyutils1
     libkrb5-3 libkrb5support0 liblzma5 libmnl0 libncursesw6 libnetfilter-conntrack3 libnfnetlink0 libnftnl11 libnsl2
     libpcre2-8-0 libpython3.11-minimal libpython3.11-stdlib libreadline8 libselinux1 libsqlite3-0 libssl3 libstdc++6
     libtinfo6 libtirpc3 libuuid1 libxtables12 media-types netbase python3 python3-minimal python3.11
-    python3.11-minimal tzdata zlib1g
+    python3.11-minimal tzdata zlib1g libatomic1
 """.split()  # noqa: SIM905 - one name a line would be a page
 _LEFT_OUT = ("/usr/share/doc", "/usr/share/info", "/usr/share/lintian", "/usr/share/locale", "/usr/share/man")
 _NOT_OF_A_PACKAGE = (

@@ -77,15 +77,20 @@ class Stack:
 
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run compose, its output captured, and shown when it fails."""
-        done = subprocess.run(
-            [*self._command, *arguments],
-            check=False,
-            capture_output=True,
-            cwd=ROOT,
-            env=self._environment,
-            text=True,
-            timeout=_COMPOSE_SECONDS,
-        )
+        try:
+            done = subprocess.run(
+                [*self._command, *arguments],
+                check=False,
+                capture_output=True,
+                cwd=ROOT,
+                env=self._environment,
+                text=True,
+                timeout=_COMPOSE_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise AssertionError(
+                f"compose {' '.join(arguments)}: not within {_COMPOSE_SECONDS} s\n{self.logs()}"
+            ) from None
         if check and done.returncode != 0:
             lacking = what_is_lacking(done.stdout + done.stderr)
             if lacking is not None:
