@@ -1,13 +1,13 @@
 """OPA's own conformance cases where they are at hand, and generated policies where OPA is."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.conformance.rego_cases import Result, parse_term, run, run_case
 from tests.conformance.rego_differential import run as run_differential
+from tests.harness.required import needs_opa
 
 CASES = os.environ.get("EXTAUTHZ_REGO_CASES")
 MAX_SEED = 12
@@ -28,7 +28,7 @@ def test_cases(planner, share):
 
 
 @pytest.mark.opa
-@pytest.mark.skipif(shutil.which("opa") is None and os.environ.get("EXTAUTHZ_REQUIRE") != "opa", reason="no opa")
+@needs_opa
 @pytest.mark.parametrize("planner", ["opa", "regopy"])
 def test_generated_policies(planner):
     """Whatever the policy and the input, we answer as a real OPA does."""

@@ -1,6 +1,5 @@
 import asyncio
 import datetime as dt
-import os
 import tempfile
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from extauthz.server.check_method import CHECK_PATH
 from extauthz.settings import Settings
 from tests.harness.asgi_call import check_message
 from tests.harness.certificates import CertificateAuthority
+from tests.harness.required import skip_unless_required
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -93,10 +93,8 @@ def exposed(exposition):
 
 @pytest.fixture(scope="session")
 def envoy():
-    """The embedded Envoy's executable; without one the test is skipped, or fails where `EXTAUTHZ_REQUIRE` names it."""
+    """The embedded Envoy's executable; without one the test is skipped, or fails where the run must have it."""
     try:
         return envoy_binary()
     except EnvironmentUnfitError as error:
-        if "envoy" in os.environ.get("EXTAUTHZ_REQUIRE", "").split(","):
-            raise
-        pytest.skip(str(error))
+        skip_unless_required("envoy", str(error))

@@ -18,6 +18,7 @@ from extauthz.demo.upstream import echo_upstream
 from extauthz.errors import EnvironmentUnfitError
 from extauthz.lowering.address import TcpAddress
 from tests.harness.async_host import AsyncHost
+from tests.harness.required import skip_unless_required
 
 pytestmark = pytest.mark.envoy
 
@@ -84,7 +85,7 @@ def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     try:
         envoy_binary()
     except EnvironmentUnfitError as error:
-        pytest.skip(str(error))
+        skip_unless_required("envoy", str(error))
     directory = tmp_path_factory.mktemp("files")
     with AsyncHost() as host, DevelopmentIssuer() as issuer:
         (directory / "policy.yaml").write_text(POLICY.format(issuer=issuer.url))

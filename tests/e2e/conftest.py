@@ -1,6 +1,5 @@
 """Real containers. A machine without a daemon skips these tests, unless `EXTAUTHZ_REQUIRE` names docker."""
 
-import os
 import socket
 import ssl
 from contextlib import ExitStack
@@ -12,6 +11,7 @@ from tests.e2e.daemon import NoDaemonError, check_daemon, docker_host
 from tests.e2e.images import ROOT, CannotBuildError, build_images, check_packages, download_wheels
 from tests.e2e.proxy import Proxy
 from tests.e2e.stack import NoComposeError, compose_command, running_stack
+from tests.harness.required import skip_unless_required
 
 _LIMIT_SECONDS = 900
 
@@ -37,9 +37,7 @@ def daemon(tmp_path_factory):
             download_wheels(directory / "wheels")  # before a private daemon takes us to a network without a registry
             host = stack.enter_context(docker_host())
         except (CannotBuildError, NoComposeError, NoDaemonError) as error:
-            if "docker" in os.environ.get("EXTAUTHZ_REQUIRE", "").split(","):
-                pytest.fail(str(error))
-            pytest.skip(str(error))
+            skip_unless_required("docker", str(error))
         client = docker.DockerClient(host, timeout=120)
         stack.callback(client.close)
         yield client, host, build_images(client, directory, directory / "wheels")

@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.images import ROOT
 from tests.e2e.proxy import UNAVAILABLE
 from tests.e2e.stack import running_stack
-from tests.harness.opa_server import opa_or_skip
+from tests.harness.required import opa_or_skip
 
 ENGINE = '{opa: {url: "http://opa:8181", path: shop/allow, allow_http: true, timeout_ms: 1000}}'
 

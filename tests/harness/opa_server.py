@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import socket
 import subprocess
 import time
@@ -14,20 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from tests.harness.required import opa_or_skip
 
 _START_SECONDS = 20.0
-
-
-def opa_or_skip() -> str:
-    """The binary; without one the test is skipped, or fails where `EXTAUTHZ_REQUIRE` names opa."""
-    binary = shutil.which("opa")
-    if binary is None:
-        problem = "no `opa` on the PATH: go install github.com/open-policy-agent/opa@v1.22.2"
-        if "opa" in os.environ.get("EXTAUTHZ_REQUIRE", "").split(","):
-            pytest.fail(problem)
-        pytest.skip(problem)
-    return binary
 
 
 class OpaServer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
@@ -11,8 +10,6 @@ from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Self, TypeVar
-
-import pytest
 
 from extauthz.demo.envoy import envoy_binary
 from extauthz.demo.upstream import echo_upstream
@@ -24,6 +21,7 @@ from tests.harness.certificates import CertificateAuthority
 from tests.harness.engines import Engine, PdpEngine, ServedEngine, Services
 from tests.harness.front import EnvoyEngine
 from tests.harness.native import NativeEngine
+from tests.harness.required import skip_unless_required
 from tests.harness.site import Site
 from tests.harness.wasm import WasmEngine
 
@@ -31,7 +29,7 @@ _Front = TypeVar("_Front", bound=EnvoyEngine)
 
 
 def envoy_or_skip(stand: Stand) -> EnvoyEngine:
-    """The stand's Envoy; without one the test is skipped, or fails where `EXTAUTHZ_REQUIRE` names it."""
+    """The stand's Envoy; without one the test is skipped, or fails where the run must have it."""
     return _or_skip(lambda: stand.envoy)
 
 
@@ -49,9 +47,7 @@ def _or_skip(start: Callable[[], _Front]) -> _Front:
     try:
         return start()
     except EnvironmentUnfitError as error:
-        if "envoy" in os.environ.get("EXTAUTHZ_REQUIRE", "").split(","):
-            raise
-        pytest.skip(str(error))
+        skip_unless_required("envoy", str(error))
 
 
 class Stand:

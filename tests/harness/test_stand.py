@@ -23,5 +23,5 @@ def test_without_an_envoy_its_tests_are_skipped(without_envoy, monkeypatch):
 def test_without_an_envoy_that_is_required_its_tests_fail(without_envoy, monkeypatch):
     """A run that must have one does not pass by skipping."""
     monkeypatch.setenv("EXTAUTHZ_REQUIRE", "docker,envoy")
-    with Stand([]) as stand, pytest.raises(EnvironmentUnfitError):
+    with Stand([]) as stand, pytest.raises(pytest.fail.Exception, match="no embedded Envoy"):
         envoy_or_skip(stand)

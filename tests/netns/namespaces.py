@@ -1,6 +1,6 @@
 """A pod and an outside host as network namespaces, with processes in them.
 
-Skips where this is not possible, saying why; fails instead where EXTAUTHZ_REQUIRE names netns.
+Skips where this is not possible, saying why; fails instead where the run must have `netns`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.harness.required import skip_unless_required
 
 _ENDPOINT = Path(__file__).with_name("endpoint_process.py")
 _ROOT = Path(__file__).parents[2]
@@ -47,9 +47,7 @@ def require_namespaces() -> None:
     """Skip the test where there are none, or fail it."""
     reason = unfit_reason()
     if reason is not None:
-        if "netns" in os.environ.get("EXTAUTHZ_REQUIRE", "").split(","):
-            pytest.fail(f"EXTAUTHZ_REQUIRE=netns: {reason}")
-        pytest.skip(reason)
+        skip_unless_required("netns", reason)
 
 
 def _new_name() -> str:

@@ -1,5 +1,3 @@
-import os
-import shutil
 import stat
 import time
 
@@ -9,6 +7,7 @@ from extauthz.errors import EnvironmentUnfitError, PolicyError
 from extauthz.languages.rego import Module, load_modules
 from extauthz.sources import rego_planner
 from extauthz.sources.rego_planner import opa_planner, plan_with_regopy
+from tests.harness.required import needs_opa
 
 GOOD = Module("good.rego", "package a\n\nr := input.x\n")
 
@@ -103,7 +102,7 @@ def test_a_hanging_opa_is_ended(fake_opa, monkeypatch):
 
 
 @pytest.mark.opa
-@pytest.mark.skipif(shutil.which("opa") is None and os.environ.get("EXTAUTHZ_REQUIRE") != "opa", reason="no opa")
+@needs_opa
 def test_real_opa():
     """Its plans run, its errors have lines, and each statement its place."""
     program = load_modules([GOOD], {}, ["a/r"], opa_planner())

@@ -1,5 +1,3 @@
-import os
-import shutil
 import threading
 import time
 import timeit
@@ -21,6 +19,7 @@ from extauthz.languages.rego import (
 )
 from extauthz.languages.rego.value import equal
 from extauthz.sources.rego_planner import opa_planner, plan_with_regopy
+from tests.harness.required import needs_opa
 
 CASES = Path(__file__).with_name("cases")
 NOW_NS = 1_700_000_000_000_000_000
@@ -61,7 +60,7 @@ def test_case(case):
 
 
 @pytest.mark.opa
-@pytest.mark.skipif(shutil.which("opa") is None and os.environ.get("EXTAUTHZ_REQUIRE") != "opa", reason="no opa")
+@needs_opa
 @pytest.mark.parametrize("case", read_cases())
 def test_case_by_opa(case):
     """The same cases from OPA's own plans."""
