@@ -1,0 +1,4 @@
+# Beside the bundle: what all of its policies may use.
+package people
+
+name := input.attributes.request.http.headers["x-who"]
