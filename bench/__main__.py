@@ -1,7 +1,8 @@
 """`python -m bench`: what a decision costs; and further commands, by name.
 
 `compare A.json B.json` sets two runs side by side, `tail` measures latency at fixed rates, `peer-files DIR` writes what
-another authorizer needs to decide as ours does, `soak` asks at a steady rate for a long time.
+another authorizer needs to decide as ours does, `soak` asks at a steady rate for a long time, `envoy` measures what
+each way to enforce a set costs at a real Envoy.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 
 from bench.compare import compare
 from bench.costs import costs
+from bench.envoy import envoy
 from bench.peers import peer_files
 from bench.soak import soak
 from bench.tail import tail
@@ -20,6 +22,7 @@ from extauthz.errors import ConfigurationError, EnvironmentUnfitError
 
 COMMANDS: Final[dict[str, Callable[[Sequence[str]], str]]] = {
     "compare": compare,
+    "envoy": envoy,
     "peer-files": peer_files,
     "soak": soak,
     "tail": tail,
