@@ -38,6 +38,10 @@ _NOT_SETTINGS: Final = frozenset({"CONFIG", "REQUIRE", "REFRESH_GOLDEN"})
 """--config itself, and what the project's own test suite reads."""
 
 
+_OF_POLICY_SETS: Final = ("listen", "paths")
+"""What OPA's own configuration and command say in a drop-in."""
+
+
 def load_settings(flags: Mapping[str, object], config_file: str | None = None) -> Settings:
     """Merge flags, environment, file and defaults.
 
@@ -51,6 +55,8 @@ def load_settings(flags: Mapping[str, object], config_file: str | None = None) -
     config_file = config_file or os.environ.get(f"{ENVIRONMENT_PREFIX}CONFIG")
     from_file = _read_config(config_file) if config_file else {}
     from_environment = EnvSettingsSource(Settings)()
+    if "opa_config" in flags:  # the command is OPA's: what an image sets for policy sets is not meant
+        from_environment = {name: value for name, value in from_environment.items() if name not in _OF_POLICY_SETS}
     origins = {
         **dict.fromkeys(from_file, str(config_file)),
         **{name: _variable(name) for name in from_environment},

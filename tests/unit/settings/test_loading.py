@@ -36,6 +36,18 @@ def test_lists_in_the_environment_are_written_with_commas(monkeypatch):
     assert settings.listen == (TcpAddress("::1", 9000), UnixAddress("/run/x.sock"))
 
 
+def test_a_drop_in_listens_and_loads_as_its_own_command_says(monkeypatch):
+    """What the image names is for policy sets: a container's command with --opa-config means none of it."""
+    monkeypatch.setenv("EXTAUTHZ_PATHS", "/etc/extauthz/policy")
+    monkeypatch.setenv("EXTAUTHZ_LISTEN", "0.0.0.0:9000")
+    settings = load_settings({"opa_config": "opa.yaml"})
+    assert settings.paths == ()
+    assert "listen" not in settings.model_fields_set
+    assert load_settings({"opa_config": "opa.yaml", "listen": ["127.0.0.1:1"]}).listen == (TcpAddress("127.0.0.1", 1),)
+    monkeypatch.setenv("EXTAUTHZ_OPA_CONFIG", "opa.yaml")
+    assert load_settings({}).listen == (TcpAddress("0.0.0.0", 9000),), "who sets them all means them all"
+
+
 def test_every_problem_is_told_at_once_with_its_origin(tmp_path, monkeypatch):
     """One line each: the flag, the variable, or the file."""
     config = tmp_path / "config.yaml"
