@@ -12,19 +12,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from extauthz.languages.rego.calls import all_callees, blocks_at
 from extauthz.languages.rego.facts_input import FactPath, FactsInput
 from extauthz.languages.rego.failure import RegoEvaluationError
 from extauthz.languages.rego.input_document import InputRefusedError
-from extauthz.languages.rego.ir import Place
 from extauthz.languages.rego.marks import LineMarks
 from extauthz.languages.rego.program import Limits, RegoProgram, load_plan
 from extauthz.languages.rego.value import UNDEFINED, Value, json_text
 from extauthz.model.access import Facts
 from extauthz.model.decision import Outcome
 from extauthz.model.source import Span
+
+if TYPE_CHECKING:  # sets without Rego do without plans
+    from extauthz.languages.rego.ir import Place
 
 DECISION_BUDGET: Final = 1_000_000
 """Steps of one rule on one request, where nobody gives a deadline: about half a second."""
@@ -170,6 +171,6 @@ def rego_condition(policy: RegoPolicy, path: str, text: str, span: Span) -> Rego
     program = policy.program
     made = FactsInput(program.input_reads(path))
     reads = set(made.reads)
-    if _READS_TIME & all_callees(blocks_at(program.plan, path)[0], program.plan):
+    if _READS_TIME & program.callees(path):
         reads.add(("request.time",))
     return RegoCondition(policy, path, text, span, made, frozenset(reads))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from extauthz.errors import PolicyError
-from extauthz.languages.rego.builtins.yaml_text import load_yaml
 from extauthz.languages.rego.codes import RegoCode
 from extauthz.languages.rego.failure import BuiltinError
 from extauthz.languages.rego.modules import parse_data
@@ -49,6 +48,8 @@ def _parse_yaml(path: str, content: bytes) -> Value:
     Raises:
         PolicyError: it is not YAML, or no mapping.
     """
+    from extauthz.languages.rego.builtins.yaml_text import load_yaml  # noqa: PLC0415 - many built-ins; most have no data
+
     try:
         value = load_yaml(content.decode())
     except (UnicodeDecodeError, BuiltinError):

@@ -18,7 +18,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 from extauthz.languages.rego.input_document import (
     PARTIAL_BODY_HEADER,
@@ -27,9 +27,11 @@ from extauthz.languages.rego.input_document import (
     parse_body,
     parse_target,
 )
-from extauthz.languages.rego.reads import InputPath
 from extauthz.languages.rego.value import UNDEFINED, Value
 from extauthz.model.access import AccessRequest, Facts, JsonValue
+
+if TYPE_CHECKING:  # sets without Rego do without plans
+    from extauthz.languages.rego.reads import InputPath
 
 T = TypeVar("T")
 FactPath: TypeAlias = tuple[str, ...]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from extauthz.languages.rego.ir import Place
+if TYPE_CHECKING:  # sets without Rego do without plans
+    from extauthz.languages.rego.ir import Place
 
 Line: TypeAlias = tuple[str, int]
 """A module's path, and a line counted from 1."""

@@ -1,54 +1,23 @@
-"""Compiled policies: from a plan to Python, and from an input to an answer."""
+"""Compiled policies: from an input to an answer."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from extauthz.errors import PolicyError
-from extauthz.languages.rego import evaluation as runtime
-from extauthz.languages.rego.builtins.table import BUILTINS
-from extauthz.languages.rego.codes import RegoCode
 from extauthz.languages.rego.evaluation import DEFAULT_BUDGET, UNSET, DynamicRule, Evaluation
-from extauthz.languages.rego.failure import BuiltinError, RegoEvaluationError, RegoLimitError
-from extauthz.languages.rego.functions import Module
-from extauthz.languages.rego.ir import Place, Plan, PlanError
+from extauthz.languages.rego.failure import RegoEvaluationError, RegoLimitError
 from extauthz.languages.rego.marks import LineMarks
-from extauthz.languages.rego.plan import parse_plan
-from extauthz.languages.rego.reads import InputPath, input_reads
-from extauthz.languages.rego.statements import Names
-from extauthz.languages.rego.value import UNDEFINED, RegoSet, Value, equal, key_of, object_key, to_json
-from extauthz.languages.rego.verify import VerifiedPlan, diagnostic, rule_name, verify
+from extauthz.languages.rego.value import UNDEFINED, Value, key_of, to_json
 
-_RUNTIME: Mapping[str, object] = {
-    "COLLECTIONS": frozenset({dict, list, RegoSet}),
-    "UNDEFINED": UNDEFINED,
-    "UNSET": UNSET,
-    "BuiltinError": BuiltinError,
-    "RegoSet": RegoSet,
-    "equal": equal,
-    "object_key": object_key,
-    **{
-        name: getattr(runtime, name)
-        for name in (
-            "call_dynamic",
-            "call_or_stored",
-            "conflict",
-            "find_dynamic",
-            "insert_once",
-            "lookup",
-            "lookup_stored",
-            "merge",
-            "replaced",
-        )
-    },
-    **{builtin.identifier: builtin.function for builtin in BUILTINS.values()},
-}
-"""What generated code can name."""
+if TYPE_CHECKING:  # see `load_plan`
+    from extauthz.languages.rego.ir import Plan
+    from extauthz.languages.rego.reads import InputPath
 
-_EntryPoint: TypeAlias = Callable[[Evaluation, Value, Value], object]
+EntryPoint: TypeAlias = Callable[[Evaluation, Value, Value], object]
+"""Generated code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +41,7 @@ class RegoProgram:
         *,
         source: str,
         plan: Plan,
-        entry_points: Mapping[str, _EntryPoint],
+        entry_points: Mapping[str, EntryPoint],
         rules: Mapping[tuple[str, ...], DynamicRule],
         data: Value,
     ) -> None:
@@ -105,7 +74,15 @@ class RegoProgram:
 
     def input_reads(self, path: str) -> frozenset[InputPath]:
         """All of the input that a document for which `defines` holds can depend on; see `reads.input_reads`."""
+        from extauthz.languages.rego.reads import input_reads  # noqa: PLC0415 - as in `load_plan`
+
         return input_reads(self.plan, path)
+
+    def callees(self, path: str) -> frozenset[str]:
+        """The functions and built-ins that a document for which `defines` holds may call; see `calls.all_callees`."""
+        from extauthz.languages.rego.calls import all_callees, blocks_at  # noqa: PLC0415 - as in `load_plan`
+
+        return all_callees(blocks_at(self.plan, path)[0], self.plan)
 
     def evaluate(
         self,
@@ -193,7 +170,7 @@ class RegoProgram:
         )
 
 
-def _run(function: _EntryPoint, evaluation: Evaluation, document: Value, data: Value) -> Value:
+def _run(function: EntryPoint, evaluation: Evaluation, document: Value, data: Value) -> Value:
     """Call generated code; whatever it raises is one of our own errors."""
     try:
         return function(evaluation, document, data)
@@ -203,9 +180,6 @@ def _run(function: _EntryPoint, evaluation: Evaluation, document: Value, data: V
         raise RegoLimitError("a value or the policy is nested too deeply, or too large") from error
     except Exception as error:
         raise RegoEvaluationError(f"an internal error: {type(error).__name__}") from error
-
-
-# --- Loading -------------------------------------------------------------------------------------------------------
 
 
 def load_plan(document: object, data: Value, marks: LineMarks | None = None) -> RegoProgram:
@@ -219,63 +193,7 @@ def load_plan(document: object, data: Value, marks: LineMarks | None = None) -> 
     Raises:
         PolicyError: the plan is malformed, calls what it must not, or does not hold what `verify` demands.
     """
-    try:
-        plan = parse_plan(document)
-    except (PlanError, RecursionError) as error:
-        raise PolicyError([diagnostic(Place("", 0, 0), RegoCode.NOT_A_PLAN, f"not a plan: {error}")]) from error
-    try:
-        return compile_plan(verify(plan), data, marks)
-    except RecursionError as error:
-        message = "the policy's expressions are nested too deeply"
-        raise PolicyError([diagnostic(Place("", 0, 0), RegoCode.NOT_PLANNED, message)]) from error
+    # Plans, their compiler and all built-ins: without them a command on a set without Rego takes a fifth less time.
+    from extauthz.languages.rego.compiler import compile_document  # noqa: PLC0415
 
-
-def compile_plan(verified: VerifiedPlan, data: Value, marks: LineMarks | None = None) -> RegoProgram:
-    """A program from a verified plan and the data document.
-
-    Raises:
-        PolicyError: the policy is beyond what Python can express.
-    """
-    plan = verified.plan
-    module = _generate(verified, marks)
-    source = "\n".join(module.lines)
-    rules: dict[tuple[str, ...], DynamicRule] = {}
-    namespace: dict[str, Any] = {**_RUNTIME, **module.names.constants, "DYNAMIC": rules}
-    if marks is not None:
-        namespace["MARKS"] = marks.counts
-    exec(compile(source, "<rego>", "exec"), namespace)  # noqa: S102 - our own code, from a verified plan
-    for index, units in module.indexes:
-        index.bind([namespace[unit] for unit in units])
-    for number, function in enumerate(plan.functions):
-        if len(function.parameters) == 2:
-            rules[function.path] = (number, namespace[f"f{number}"])
-    return RegoProgram(
-        source=source,
-        plan=plan,
-        entry_points={entry.name: namespace[f"p{n}"] for n, entry in enumerate(plan.entry_points)},
-        rules=rules,
-        data=data,
-    )
-
-
-def _generate(verified: VerifiedPlan, marks: LineMarks | None) -> Module:
-    plan = verified.plan
-    names = Names(
-        functions={function.name: number for number, function in enumerate(plan.functions)},
-        parameters={function.name: len(function.parameters) for function in plan.functions},
-        marks=marks,
-    )
-    module = Module(names)
-    for function, flow in zip(plan.functions, verified.function_flows, strict=True):
-        try:
-            module.function(function, flow)
-        except PlanError as error:
-            message = f"{rule_name(function.name)}: {error}"
-            raise PolicyError([diagnostic(function.place, RegoCode.NOT_PLANNED, message)]) from error
-    for number, (entry, flow) in enumerate(zip(plan.entry_points, verified.entry_point_flows, strict=True)):
-        try:
-            module.entry_point(entry, flow, f"p{number}")
-        except PlanError as error:
-            message = f"{entry.name}: {error}"
-            raise PolicyError([diagnostic(Place("", 0, 0), RegoCode.NOT_PLANNED, message)]) from error
-    return module
+    return compile_document(document, data, marks)
