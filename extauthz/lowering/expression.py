@@ -7,7 +7,7 @@ allow something may err where it must not allow, and never the other way round.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any, TypeAlias
 
 from google.api.expr.v1alpha1 import syntax_pb2
@@ -140,10 +140,17 @@ def matches(operand: Expr, regex: str) -> Expr:
 
 
 def to_envoy(expr: Expr) -> JsonObject:
-    """The expression as JSON, its nodes numbered from 1 in the order in which they stand."""
-    copy = syntax_pb2.Expr()
-    copy.CopyFrom(expr)
-    for number, (node, _) in enumerate(walk(copy), start=1):
+    """The expression as JSON, its nodes numbered from 1 in the order in which they stand.
+
+    Equal expressions, of which a set's routes have many, may share one document: it is not to be changed.
+    """
+    return _document(expr.SerializeToString(deterministic=True))
+
+
+@lru_cache(maxsize=256)
+def _document(serialized: bytes) -> JsonObject:
+    numbered = syntax_pb2.Expr.FromString(serialized)
+    for number, (node, _) in enumerate(walk(numbered), start=1):
         node.id = number
-    document: JsonObject = json_format.MessageToDict(copy)
+    document: JsonObject = json_format.MessageToDict(numbered)
     return document

@@ -13,3 +13,11 @@ def test_strings_that_yaml_reads_as_booleans_stay_strings():
     text = render({"n": "y", "on": "no"})
     assert json.loads(text) == {"n": "y", "on": "no"}
     assert text.endswith("}\n")
+
+
+def test_what_is_too_long_to_be_read_is_not_indented():
+    """A set of ten thousand routes is tens of megabytes as it is; up to some size there is a line for each value."""
+    short, long = [{"a": {"b": "x"}}] * 1_000, [{"a": {"b": "x"}}] * 300_000
+    assert render(short).count("\n") == 5_002
+    assert render(long).count("\n") == 1
+    assert json.loads(render(long)) == long

@@ -40,3 +40,10 @@ def test_a_field_may_have_any_name():
     document = cel.to_envoy(cel.fields(cel.name("metadata"), ["a.b", "https://x/y"]))
     assert document["selectExpr"]["field"] == "https://x/y"
     assert document["selectExpr"]["operand"]["selectExpr"]["field"] == "a.b"
+
+
+def test_equal_expressions_are_made_into_a_document_once():
+    """Thousands of routes ask the same of a token; what differs in one literal is another document."""
+    first, again, other = (cel.to_envoy(cel.negated(cel.text(value))) for value in ("a", "a", "b"))
+    assert first is again
+    assert first != other
