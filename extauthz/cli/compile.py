@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from extauthz.cli.compile_watch import compile_delivered, follow, write_files
 from extauthz.cli.render import OutputFormat, console, print_diagnostics, visible
 from extauthz.errors import ConfigurationError
 
@@ -65,6 +65,12 @@ def compile_(
         list[str] | None,
         typer.Option("--selector", metavar="LABEL=VALUE", help="With --to istio: which workloads; repeatable."),
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="With --to wasm: go on, and write the module anew when the policy changes; Envoy takes it."
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
     report_format: Annotated[
         OutputFormat, typer.Option("--format", help="How to print the report.")
@@ -77,28 +83,39 @@ def compile_(
     module that http_filters.json holds. With --to istio, for the workloads that --namespace and --selector name:
     envoy_filter.json, or in its place authorization_policy.json and mesh_config.json, and report.json.
 
+    With --to wasm --watch the module is in extension.json, which the filters name by the path of DIR and Envoy reads
+    again when it is replaced; Envoy's node needs an id and a cluster. A change that needs other filters or clusters is
+    refused, as is a wrong policy: the last good one stays. SIGHUP loads the files again, SIGTERM ends it.
+
     Example: extauthz compile policies/shop --values policies/shop.values.yaml --to envoy -o build/
     """
     from extauthz.lowering.address import parse_address
     from extauthz.lowering.document import render
     from extauthz.lowering.report import refuse_residual, render_report, report_document
+    from extauthz.lowering.wasm.compiler import WasmPlan
     from extauthz.sources.policy_files import load
 
     authorizer = parse_address(authz)
+    if watch and to is not Target.WASM:
+        raise ConfigurationError("--watch goes with --to wasm: several filters cannot be replaced at one moment")
     workloads = _workloads(to, namespace, selector)
     _check_folder(output, force=force)
-    parsed = load([str(path) for path in paths], values_file=None if values is None else str(values)).parsed
+    loaded = load([str(path) for path in paths], values_file=None if values is None else str(values))
+    parsed = loaded.parsed
     print_diagnostics(parsed.warnings, console(stderr=True))
     has_authorizer = residual is Residual.ALLOW
     plan = _plan(parsed.policy_set, to, has_authorizer=has_authorizer)
     if residual is Residual.FORBID:
         refuse_residual(plan)
-    files = _files(plan, authorizer if has_authorizer else None, workloads)
-    _write(output, files)
+    residual_to = authorizer if has_authorizer else None
+    delivered = compile_delivered(plan, residual_to, output) if watch and isinstance(plan, WasmPlan) else None
+    write_files(output, _files(plan, residual_to, workloads) if delivered is None else delivered.files)
     if report_format is OutputFormat.JSON:
         typer.echo(render(report_document(plan, has_authorizer=has_authorizer)), nl=False)
     else:
         typer.echo("\n".join(visible(line) for line in render_report(plan, has_authorizer=has_authorizer)))
+    if delivered is not None:
+        follow(loaded, paths, values, delivered.name, output, residual_to)
 
 
 def _plan(policy_set: PolicySet, to: Target, *, has_authorizer: bool) -> Plan | WasmPlan:
@@ -141,15 +158,3 @@ def _check_folder(folder: Path, *, force: bool) -> None:
         raise ConfigurationError(f"--output {folder}: is no folder")
     if not force and folder.is_dir() and any(folder.iterdir()):
         raise ConfigurationError(f"--output {folder}: is not empty; --force writes into it")
-
-
-def _write(folder: Path, files: Mapping[str, str | bytes]) -> None:
-    """Each file appears whole or not at all: an Envoy may be reading the old one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        temporary = folder / f".{name}.{os.getpid()}"
-        try:
-            temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
-            temporary.replace(folder / name)
-        finally:
-            temporary.unlink(missing_ok=True)

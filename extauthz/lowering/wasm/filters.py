@@ -19,6 +19,8 @@ from extauthz.lowering.wasm.compiler import WasmPlan
 from extauthz.lowering.wasm.data import PEER_KEY
 
 _COMMON = "type.googleapis.com/envoy.extensions"
+MODULE_FILTER = "extauthz.wasm"
+"""The name of the filter that runs the module."""
 _DECISION = "wasm.extauthz"
 """The filter state that the module writes: `effect reason route rule`."""
 _ALLOWS = "allow "
@@ -46,7 +48,7 @@ def wasm_filters(plan: WasmPlan, *, has_authorizer: bool = True, cluster: str = 
 def module_filter(plan: WasmPlan) -> JsonObject:
     """`envoy.extensions.filters.http.wasm.v3.Wasm`, the module within it."""
     return {
-        "name": "extauthz.wasm",
+        "name": MODULE_FILTER,
         "typed_config": {
             "@type": f"{_COMMON}.filters.http.wasm.v3.Wasm",
             "config": {

@@ -2,7 +2,7 @@ import base64
 import json
 
 from extauthz.lowering.address import TcpAddress
-from extauthz.lowering.compile import compile_native, compile_wasm
+from extauthz.lowering.compile import CHANGING_FILES, compile_delivered, compile_native, compile_wasm
 from extauthz.lowering.planner import make_plan
 from extauthz.lowering.wasm.compiler import compile_module
 from tests.policies import policy_set
@@ -71,3 +71,26 @@ def test_a_module_alone_has_no_authorizer():
     files = compile_wasm(compile_module(policy_set(TEXT), has_authorizer=False), authorizer=None)
     assert [c["name"] for c in json.loads(files["clusters.json"])] == ["jwks_corp"]
     assert "ext_authz" not in str(files["http_filters.json"])
+
+
+def test_a_module_that_is_delivered_is_in_a_file_of_its_own():
+    """Only such files differ between sets whose filters are equal; all else is what a module in its filter has."""
+    authorizer = TcpAddress("127.0.0.1", 9000)
+    plain = compile_wasm(compile_module(policy_set(TEXT)), authorizer=authorizer)
+    old, new = (
+        compile_delivered(compile_module(policy_set(text)), authorizer=authorizer, folder="/etc/policy")
+        for text in (TEXT, TEXT.replace("path: /a", "path: /b"))
+    )
+    assert old.name == new.name
+    assert {name for name in old.files if old.files[name] != new.files[name]} <= set(CHANGING_FILES)
+    assert old.files["extension.json"] != new.files["extension.json"]
+    assert {name for name in plain if plain[name] != old.files[name]} == {"http_filters.json"}
+
+
+def test_a_module_between_key_sets_of_others_is_another_extension():
+    """An Envoy that has the old ones refuses it."""
+    names = {
+        compile_delivered(compile_module(policy_set(text)), authorizer=None, folder="/etc/policy").name
+        for text in (TEXT, TEXT.replace("example/jwks", "example/keys"), TEXT.replace("[shop]", "[store]"))
+    }
+    assert len(names) == 3
