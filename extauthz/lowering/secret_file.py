@@ -28,10 +28,12 @@ class SecretFile:
     @property
     def reference(self) -> JsonObject:
         """The SdsSecretConfig."""
-        return {
-            "name": self.name,
-            "sds_config": {"path_config_source": {"path": self.path}, "resource_api_version": "V3"},
-        }
+        return {"name": self.name, "sds_config": self.config_source}
+
+    @property
+    def config_source(self) -> JsonObject:
+        """The ConfigSource."""
+        return {"path_config_source": {"path": self.path}, "resource_api_version": "V3"}
 
     @property
     def document(self) -> JsonObject:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Final, Protocol
 
 from extauthz.lowering.document import JsonObject
+from extauthz.lowering.secret_file import SecretFile, own_certificate
 
 OWN_SECRET: Final = "own"  # noqa: S105 - a name
 """The node's certificate and key."""
@@ -49,24 +50,24 @@ class FileCertificates:
         return [self.folder / name for name in (self.CHAIN, self.KEY, self.AUTHORITIES)]
 
     def config_source(self, secret: str) -> JsonObject:
-        return {"path_config_source": {"path": str(self.path_of(secret))}, "resource_api_version": "V3"}
-
-    def path_of(self, secret: str) -> Path:
-        """The file that Envoy reads a secret from."""
-        return self.secrets / f"secret-{secret}.json"
+        return self._secret_files[secret].config_source
 
     def documents(self) -> dict[Path, JsonObject]:
         """What stands in those files: a DiscoveryResponse each."""
+        return {Path(each.path): each.document for each in self._secret_files.values()}
+
+    @property
+    def _secret_files(self) -> dict[str, SecretFile]:
         watched = {"watched_directory": {"path": str(self.folder)}}
-        own = {
-            "certificate_chain": {"filename": str(self.folder / self.CHAIN)},
-            "private_key": {"filename": str(self.folder / self.KEY)},
-            **watched,
+        own = own_certificate(str(self.folder / self.CHAIN), str(self.folder / self.KEY))
+        authority = {"trusted_ca": {"filename": str(self.folder / self.AUTHORITIES)}}
+        secrets: dict[str, JsonObject] = {
+            OWN_SECRET: {"tls_certificate": {**own, **watched}},
+            AUTHORITY_SECRET: {"validation_context": {**authority, **watched}},
         }
-        authority = {"trusted_ca": {"filename": str(self.folder / self.AUTHORITIES)}, **watched}
         return {
-            self.path_of(OWN_SECRET): _response({"name": OWN_SECRET, "tls_certificate": own}),
-            self.path_of(AUTHORITY_SECRET): _response({"name": AUTHORITY_SECRET, "validation_context": authority}),
+            name: SecretFile(name, str(self.secrets / f"secret-{name}.json"), secret)
+            for name, secret in secrets.items()
         }
 
 
@@ -118,7 +119,3 @@ def _common(source: CertificateSource, names: Sequence[JsonObject]) -> JsonObjec
 
 def _secret(source: CertificateSource, name: str) -> JsonObject:
     return {"name": name, "sds_config": source.config_source(name)}
-
-
-def _response(secret: JsonObject) -> JsonObject:
-    return {"resources": [{"@type": f"{_TYPE}.Secret", **secret}], "version_info": "1"}
