@@ -77,9 +77,9 @@ def _deliver(policy_set: PolicySet, name: str, folder: Path, authorizer: Address
     Raises:
         ConfigurationError: it needs other filters or clusters than Envoy has.
         LoweringError: rules of it are left to an authorizer, and there is none.
-        EnvironmentUnfitError: a file cannot be written.
+        EnvironmentUnfitError: a file cannot be written, or Envoy would not see it.
     """
-    from extauthz.lowering.compile import CHANGING_FILES
+    from extauthz.lowering.compile import CHANGING_FILES, EXTENSION_FILE
     from extauthz.lowering.report import refuse_residual
     from extauthz.lowering.wasm.compiler import compile_module
 
@@ -92,10 +92,14 @@ def _deliver(policy_set: PolicySet, name: str, folder: Path, authorizer: Address
             "the change needs other filters or clusters than Envoy was started with (providers, upstream headers, "
             "client addresses or bodies that rules read): compile it anew, and start Envoy with the new files"
         )
+    if not (folder / EXTENSION_FILE).exists():  # a folder that is made anew is another, which Envoy does not watch
+        raise EnvironmentUnfitError(
+            f"{folder / EXTENSION_FILE} is gone: compile it anew, and start Envoy with the new files"
+        )
     try:
         write_files(folder, {each: delivered.files[each] for each in CHANGING_FILES})
     except OSError as error:
-        raise EnvironmentUnfitError(f"{error}; once that is mended, send SIGHUP") from error
+        raise EnvironmentUnfitError(f"{error}; once that is mended, send SIGHUP") from None
 
 
 def _report(error: ExtAuthzError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -253,6 +254,26 @@ def test_everything_is_denied_until_there_is_a_module(watching: Watching, tmp_pa
         replace(module, text)
         wait_for(lambda: in_force(client, "a"), "the module was not taken")
         client.close()
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_and_tried_again(watching: Watching) -> None:
+    """Once SIGHUP says that it can be; one that went away is not made anew, for no Envoy would look into it."""
+    module, report = watching.output / "extension.json", watching.output / "report.json"
+    before = module.read_bytes()
+    report.unlink()
+    report.mkdir()  # root may write anywhere, but not over a folder
+    replace(watching.policy, policy_text("b"))
+    wait_for(lambda: "send SIGHUP" in watching.said, "the failure was not told")
+    report.rmdir()
+    watching.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "wrote revision" in watching.said, "it was not tried again")
+    assert module.read_bytes() != before
+    shutil.rmtree(watching.output)
+    replace(watching.policy, policy_text("a"))
+    wait_for(lambda: "extension.json is gone" in watching.said, "the folder was not missed")
+    assert not watching.output.exists()
+    assert watching.stop() == 0
+    assert "Traceback" not in watching.said
 
 
 @pytest.mark.parametrize("to", ["envoy", "istio"])
