@@ -93,6 +93,7 @@ def _register_commands() -> None:
     from extauthz.cli.policy_diff import compare_sets
     from extauthz.cli.policy_explain import explain_request
     from extauthz.cli.policy_format import format_files
+    from extauthz.cli.policy_import import import_app
     from extauthz.cli.policy_matrix import print_matrix
     from extauthz.cli.policy_new import write_set
     from extauthz.cli.policy_rule import describe
@@ -112,6 +113,7 @@ def _register_commands() -> None:
     policy_app.command("matrix")(print_matrix)
     policy_app.command("new")(write_set)
     policy_app.command("rule")(describe)
+    policy_app.add_typer(import_app)
     app.command("compile")(compile_)
     app.command()(decide)
     app.command()(probe)
