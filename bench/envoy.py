@@ -25,7 +25,7 @@ from bench.load import require_tools
 from bench.policy import write_policy
 from bench.process import Placement, choose_placement, cpu_seconds, listening_process, running_on
 from bench.progress import tell
-from bench.proxies import NONE, SIZES, Proxy, bootstrap, proxies
+from bench.proxies import DEADLINE_MS, NONE, SIZES, Proxy, bootstrap, proxies
 from bench.servers import RunningServer, authorizer
 from bench.table import describe_machine
 from bench.workloads import HEALTH, LARGE, ORDER, SMALL, WrongReplyError, mint
@@ -106,7 +106,10 @@ def _measure(compared: Sequence[Proxy], requests: int, rounds: int, directory: P
         with ExitStack() as running:
             server = None
             if proxy.transport is not None:
-                server = running.enter_context(authorizer(policies[proxy.size], proxy.transport, place, placement))
+                settings = {"EXTAUTHZ_DEADLINE_MS": str(DEADLINE_MS)}
+                server = running.enter_context(
+                    authorizer(policies[proxy.size], proxy.transport, place, placement, settings=settings)
+                )
             configured = bootstrap(proxy, policies[proxy.size], _NOBODY if server is None else server.address)
             with running_on(placement.server):
                 started = running.enter_context(EmbeddedEnvoy(configured, place, start_seconds=_START_SECONDS))

@@ -23,6 +23,8 @@ from extauthz.sources.policy_files import load
 NONE: Final = "none"
 BY_HAND: Final = "by hand"
 
+DEADLINE_MS: Final = 5_000
+"""Of a decision; Envoy waits twice as long. A busy machine is to show in the figures, not as a request refused."""
 _FILTERS: Final = "envoy.extensions.filters.http"
 _SEEN_USER: Final = "x-seen-user"
 
@@ -78,7 +80,10 @@ def bootstrap(proxy: Proxy, policy: Path, authorizer: str) -> dict[str, Any]:
 
 
 def _ours(proxy: Proxy, policy: Path) -> Enforcement:
-    return enforcement_of(load([str(policy)]).parsed.policy_set, Mode(proxy.kind))
+    enforcement = enforcement_of(load([str(policy)]).parsed.policy_set, Mode(proxy.kind))
+    if proxy.transport is not None:
+        enforcement.filters[-1]["typed_config"]["grpc_service"]["timeout"] = f"{2 * DEADLINE_MS / 1000}s"
+    return enforcement
 
 
 def _nothing(_proxy: Proxy, _policy: Path) -> Enforcement:
