@@ -222,8 +222,8 @@ def snapshot_of(objects):
     return build_snapshot(parse(imported.text).policy_set, KeySets(), VerifiedTokens()), imported
 
 
-@settings(max_examples=120, deadline=None)
-@given(policies(), st.lists(st.tuples(REQUESTS, CLAIMS), min_size=6, max_size=6))
+@settings(max_examples=250, deadline=None)
+@given(policies(), st.lists(st.tuples(REQUESTS, CLAIMS), min_size=12, max_size=12))
 def test_nothing_is_allowed_that_istio_denies(objects, cases):
     """Whatever the attributes are that cannot be read; and where nothing is lost, what Istio allows is allowed."""
     snapshot, imported = snapshot_of([AUTHENTICATION, *objects])
