@@ -9,8 +9,9 @@ from extauthz.errors import PolicyError
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.language import NAME, TEXT
 from extauthz.languages.policy_yaml.reader import read_document
+from extauthz.languages.policy_yaml.records import Key, Record, RecordOf
 from extauthz.languages.policy_yaml.report import Report
-from extauthz.languages.policy_yaml.shapes import Choice, Key, ListOf, OneOrMany, Reading, Record, RecordOf, texts
+from extauthz.languages.policy_yaml.shapes import Choice, ListOf, OneOrMany, Reading, texts
 from extauthz.model.decision import ALLOWING, Reason
 from extauthz.model.source import Span
 

@@ -8,7 +8,8 @@ what it repeats.
 from __future__ import annotations
 
 from extauthz.authoring.layout import Branch, Entry, Layout, Node
-from extauthz.languages.policy_yaml.shapes import ByKey, ListOf, MapOf, OneOf, OneOrMany, RecordOf, Shape
+from extauthz.languages.policy_yaml.records import RecordOf
+from extauthz.languages.policy_yaml.shapes import ByKey, ListOf, MapOf, OneOf, OneOrMany, Shape
 
 
 def order_keys(layout: Layout, shape: Shape[object]) -> None:

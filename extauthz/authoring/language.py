@@ -8,6 +8,7 @@ from typing import TypeAlias
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.language import NAME, TEXT
 from extauthz.languages.policy_yaml.nodes import AnyNode, Scalar
+from extauthz.languages.policy_yaml.records import Key, Record, RecordOf
 from extauthz.languages.policy_yaml.report import quoted
 from extauthz.languages.policy_yaml.shapes import (
     AnyJson,
@@ -15,14 +16,11 @@ from extauthz.languages.policy_yaml.shapes import (
     Definitions,
     Flag,
     JsonSchema,
-    Key,
     ListOf,
     MapOf,
     OneOf,
     OneOrMany,
     Reading,
-    Record,
-    RecordOf,
     Shape,
     Text,
     refuse_kind,

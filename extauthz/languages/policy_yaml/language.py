@@ -10,19 +10,17 @@ from typing import TypeAlias
 
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.nodes import Scalar
+from extauthz.languages.policy_yaml.records import Key, Record, RecordOf
 from extauthz.languages.policy_yaml.shapes import (
     AnyJson,
     ByKey,
     Choice,
     Flag,
-    Key,
     ListOf,
     MapOf,
     Number,
     OneOf,
     OneOrMany,
-    Record,
-    RecordOf,
     Shape,
     Text,
 )

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from extauthz.languages.policy_yaml.codes import Code
 from extauthz.languages.policy_yaml.nodes import Scalar
+from extauthz.languages.policy_yaml.records import R, Record
 from extauthz.languages.policy_yaml.report import Report, quoted
-from extauthz.languages.policy_yaml.shapes import Entry, R, Record
+from extauthz.languages.policy_yaml.shapes import Entry
 
 
 def merge(records: Sequence[R], report: Report) -> R:

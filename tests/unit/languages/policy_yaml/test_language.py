@@ -1,5 +1,5 @@
 from extauthz.languages.policy_yaml import language
-from extauthz.languages.policy_yaml.shapes import Record
+from extauthz.languages.policy_yaml.records import Record
 
 RECORDS = [value for value in vars(language).values() if isinstance(value, type) and issubclass(value, Record)]
 
