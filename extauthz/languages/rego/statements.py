@@ -166,8 +166,10 @@ class StatementWriter(BlockWriter):
                 self._is_type(source, "RegoSet")
             case ir.AssignOnce(source=source, target=target, place=place):
                 value = self.operand(source)
+                # As OPA names it: where the rule is first defined, whichever definition yields the second value.
+                defined = str(self.place if self.place.line else place)
                 self.emit(f"if l{target} is UNDEFINED: l{target} = {value}")
-                self.emit(f"elif not equal(l{target}, {value}): raise conflict({self.where(place)!r})")
+                self.emit(f"elif not equal(l{target}, {value}): raise conflict({defined!r})")
             case _:
                 line = self._simple(statement)
                 if line:
