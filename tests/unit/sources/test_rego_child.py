@@ -32,6 +32,14 @@ def test_strings_are_what_they_mean(literal, want):
         assert want in [string["value"] for string in plan["static"]["strings"]]
 
 
+def test_the_memory_of_the_service_does_not_count_against_the_compiler():
+    """A service that holds more than the compiler may take can still load Rego."""
+    ballast = b"x" * (400 << 20)
+    answered = json.loads(run(request("package a\nr := 1", memory=300 << 20)).stdout)
+    assert "plan" in answered
+    assert len(ballast) > 300 << 20
+
+
 def test_the_process_speaks_json_alone():
     """Whatever the compiler prints goes elsewhere; what it refuses is told."""
     assert set(json.loads(run(request("package a\nr := {")).stdout)) == {"error"}
