@@ -107,9 +107,8 @@ def without_injection(pod: Pod) -> Pod:
     if not status:
         return pod
     proxy = find([*containers(pod), *init_containers(pod)], names.PROXY_CONTAINER)
-    for field in ("initContainers", "containers"):
-        removed = _OWN_CONTAINERS.intersection(status.get(field, ()))
-        _keep(spec(pod), field, [each for each in spec(pod).get(field) or () if each.get("name") not in removed])
+    _keep(spec(pod), "initContainers", _others(spec(pod), "initContainers", status))
+    spec(pod)["containers"] = _others(spec(pod), "containers", status)  # a pod has the field, be the list empty
     user_volumes = decode_originals(found.get(names.USER_VOLUME, ""))
     removed = VOLUME_NAMES.union(user_volumes).intersection(status.get("volumes", ()))
     _keep(spec(pod), "volumes", [each for each in volumes(pod) if each.get("name") not in removed])
@@ -125,6 +124,12 @@ def without_injection(pod: Pod) -> Pod:
     if own:
         spec(pod)["containers"] = [*containers(pod), dict(own)]
     return pod
+
+
+def _others(found: dict[str, Any], field: str, status: Mapping[str, Any]) -> list[Any]:
+    """The containers of a field that no injection has added."""
+    added = _OWN_CONTAINERS.intersection(status.get(field, ()))
+    return [each for each in found.get(field) or () if each.get("name") not in added]
 
 
 def _take_own_proxy(pod: Pod) -> Container | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from extauthz.errors import ConfigurationError
@@ -252,6 +252,7 @@ def damaged(draw):
 
 
 @settings(deadline=None, max_examples=300)
+@example({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app"}, "spec": {"containers": []}}, CLASSIC)
 @given(damaged(), st.sampled_from([NATIVE, CLASSIC]))
 def test_whatever_a_pod_holds_nothing_else_is_raised(before, chosen):
     """Its own error, or a pod that can be injected again; accounts of earlier injections are not trusted either."""
