@@ -39,8 +39,8 @@ MAX_PENDING_CALLS: Final = 1024
 """Calls that the core may hold until Python takes them; it refuses at once (CANCELLED) what comes above that.
 
 Python takes them in the order in which they came, some 5,000 a second: these wait for a fifth of a second at most. A
-shorter queue would refuse a burst of a thousand callers; a longer one is worse than refusals: with 10,000, and twice the
-calls that can be answered, whichever Python took had run out of time, and a sixth of what can be answered was
+shorter queue would refuse a burst of a thousand callers; a longer one is worse than refusals: with 10,000, and twice
+the calls that can be answered, whichever Python took had run out of time, and a sixth of what can be answered was
 (measured; with 1,024 it was 85 %, with 512 89 %).
 """
 
