@@ -49,6 +49,10 @@ def run_tests(
     values: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What ${NAME} in providers and hosts stands for: a YAML map.")
     ] = None,
+    from_record: Annotated[
+        Path | None,
+        typer.Option(metavar="LOG", help="Run each kind of decision that `serve --record` wrote there as a test, too."),
+    ] = None,
     output: Annotated[ResultFormat, typer.Option("--format", help="How to print the results.")] = ResultFormat.TEXT,
 ) -> int:
     """Run the tests of a policy set: *_test.yaml, and *_test.rego as `opa test`.
@@ -60,10 +64,10 @@ def run_tests(
     Example: extauthz policy test policies/shop --values policies/shop.values.yaml --run 'orders: *'
     """
     if not watch:
-        return _run_once(paths, values, run, output)
+        return _run_once(paths, values, run, from_record, output)
     for _ in _changes(paths, values):
         try:
-            _run_once(paths, values, run, output)
+            _run_once(paths, values, run, from_record, output)
         except PolicyError as error:
             print_diagnostics(error.diagnostics, console(stderr=True))
         except ConfigurationError as error:
@@ -71,13 +75,17 @@ def run_tests(
     return EXIT_INTERRUPTED  # what ends a watch is an interrupt
 
 
-def _run_once(paths: Sequence[Path], values: Path | None, run: str | None, output: ResultFormat) -> int:
+def _run_once(
+    paths: Sequence[Path], values: Path | None, run: str | None, record: Path | None, output: ResultFormat
+) -> int:
     from extauthz.authoring.failure import FailureWriter
     from extauthz.authoring.junit import junit_xml
     from extauthz.cli.rego_results import rego_results
     from extauthz.cli.suites import STATUSES, load_bench
 
-    bench = load_bench(paths, values, run=run)
+    bench = load_bench(paths, values, run=run, record=record)
+    for note in bench.notes:
+        console(stderr=True).print(visible(note), style="yellow")
     writer = FailureWriter(bench.runner.snapshot, STATUSES)
     rego = rego_results(bench, time.time())  # noqa: TID251 - a command reads the clock and hands it on
     results = list(_results(bench, writer))

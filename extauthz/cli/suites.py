@@ -11,6 +11,8 @@ from pathlib import Path
 
 from extauthz.authn.authenticator import KeySets, VerifiedTokens
 from extauthz.authoring.parse import Surroundings, parse_suite
+from extauthz.authoring.record_file import RecordFile
+from extauthz.authoring.recorded_test import RecordedTests
 from extauthz.authoring.rego_tests import RegoSuite, RegoTest
 from extauthz.authoring.run import Runner
 from extauthz.authoring.suite import Case, Suite
@@ -42,13 +44,17 @@ class Bench:
     """The tests in Rego; None where there are none."""
     rego_tests: tuple[RegoTest, ...]
     """Those that were asked for."""
+    notes: tuple[str, ...] = ()
+    """What people should know of what was read."""
 
     @property
     def policy_set(self) -> PolicySet:
         return self.runner.snapshot.policy_set
 
 
-def load_bench(paths: Sequence[Path], values: Path | None, *, run: str | None = None) -> Bench:
+def load_bench(
+    paths: Sequence[Path], values: Path | None, *, run: str | None = None, record: Path | None = None
+) -> Bench:
     """Load the set and its tests.
 
     Test files are those in the folders, and beside a file `x.yaml` its `x_test.yaml`, beside `x.rego` its
@@ -58,6 +64,7 @@ def load_bench(paths: Sequence[Path], values: Path | None, *, run: str | None = 
         paths: policy files and folders, and test files.
         values: what `${NAME}` stands for.
         run: only the tests whose names match this pattern.
+        record: what `serve --record` wrote; a test for each kind of decision in it is run with the others.
 
     Raises:
         ConfigurationError: a path cannot be used, or there is nothing to run.
@@ -71,7 +78,7 @@ def load_bench(paths: Sequence[Path], values: Path | None, *, run: str | None = 
     files = named or sorted({*loaded.tests, *loaded.rego_tests, *_beside(policies)})
     yaml_files = [file for file in files if not file.lower().endswith(REGO_TEST_ENDING)]
     rego = _read_rego([file for file in files if file not in yaml_files], loaded)
-    if not files:
+    if not files and record is None:
         raise ConfigurationError(f"no tests: write {_suggested(policies[0])} (`policy new` shows one)")
     issuer = ThrowAwayIssuer(loaded.parsed.policy_set)
     surroundings = Surroundings(
@@ -81,9 +88,13 @@ def load_bench(paths: Sequence[Path], values: Path | None, *, run: str | None = 
         read_capture=_read_capture,
         now=time.time(),  # noqa: TID251 - a command reads the clock and hands it on
     )
-    suites, rego_tests = _selected(_read(yaml_files, surroundings), rego.tests if rego is not None else (), run)
+    written = _read(yaml_files, surroundings)
+    notes: list[str] = []
+    if record is not None:
+        written.append(_recorded(record, loaded.parsed.policy_set, surroundings, notes))
+    suites, rego_tests = _selected(written, rego.tests if rego is not None else (), run)
     snapshot = build_snapshot(issuer.trusted, KeySets(), VerifiedTokens())
-    return Bench(loaded, suites, Runner(snapshot, STATUSES, issuer.sign), rego, rego_tests)
+    return Bench(loaded, suites, Runner(snapshot, STATUSES, issuer.sign), rego, rego_tests, tuple(notes))
 
 
 def _read_rego(files: Sequence[str], loaded: LoadedSet) -> RegoSuite | None:
@@ -137,6 +148,25 @@ def _read(files: Sequence[str], surroundings: Surroundings) -> list[Suite]:
     if found:
         raise PolicyError(found)
     return suites
+
+
+def _recorded(path: Path, policy_set: PolicySet, surroundings: Surroundings, notes: list[str]) -> Suite:
+    """The tests that a record is; their names have the ids of the recorded decisions."""
+    tests, file = RecordedTests(policy_set), RecordFile(str(path))
+    try:
+        with path.open("rb") as stream:
+            for _, each in file.read(stream):
+                tests.add(each)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    content = tests.text(str(path))
+    if content is None:
+        raise ConfigurationError(f"{path}: none of its records can be a test")
+    if file.is_cut_off:
+        notes.append(f"{path} ends in the middle of line {file.records + 1}: the records before it were used")
+    if tests.left_out:
+        notes.append(f"{path}: {tests.left_out} kinds of requests were left out, which a test cannot say")
+    return parse_suite(f"{path}, as tests", content, surroundings)
 
 
 def _read_capture(content: bytes) -> CheckedRequest:

@@ -65,6 +65,27 @@ def test_tests_are_written_and_pass(capsys):
     assert capsys.readouterr().err.startswith("extauthz: --write-test old_test.yaml exists: ")
 
 
+def test_a_record_is_run_as_tests(capsys):
+    """`policy test --from-record`: passes under the set that decided, fails under another; a cut-off line is told."""
+    with Path("log.jsonl").open("a") as file:
+        file.write('{"version"')
+    assert run(["policy", "test", "old.yaml", "--from-record", "log.jsonl"]) == 0
+    printed = capsys.readouterr()
+    assert "log.jsonl, as tests" in printed.out
+    assert "2 passed" in printed.out
+    assert "ends in the middle of line 3" in " ".join(printed.err.split())
+    assert run(["policy", "test", "new.yaml", "--from-record", "log.jsonl"]) == EXIT_NEGATIVE
+    assert "GET /orders/8" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["", "no record\n"])
+def test_a_record_that_holds_no_test_is_an_error(content, capsys):
+    """Never a passing run of nothing."""
+    Path("log.jsonl").write_text(content)
+    assert run(["policy", "test", "old.yaml", "--from-record", "log.jsonl"]) == EXIT_WRONG_INPUT
+    assert "log.jsonl" in capsys.readouterr().err
+
+
 def test_what_a_test_cannot_say_is_told(capsys):
     """And if that is everything, it is an error."""
     refused = record(caller=RefusedCredential(Reason.TOKEN_EXPIRED))
