@@ -11,11 +11,9 @@ one object both "has anything changed?" and "what does it say now?".
 from __future__ import annotations
 
 import errno
-import gc
 import hashlib
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -127,8 +125,7 @@ class PolicyFiles:
             values = self._values(contents)
             rego = self._rego(contents)
             sources = [SourceText(name, content) for name, content in sorted(contents.sources.items())]
-            with _collector_paused():
-                parsed = parse_policy_set(sources, read_file=read_file, values=values, rego=rego, with_lint=with_lint)
+            parsed = parse_policy_set(sources, read_file=read_file, values=values, rego=rego, with_lint=with_lint)
             _check_keys(parsed, contents.sources)
         except (PolicyError, ConfigurationError) as error:
             return Attempt(error, _digest({**contents.files, **referenced}))
@@ -162,23 +159,6 @@ class PolicyFiles:
             data=[DataFile(name, folders, files[name]) for name, folders in sorted(found.data.items())],
             planner=self._planner,
         )
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Parsing makes many objects at once, and most of them stay.
-
-    Looking for cyclic garbage among them, over and over, took half of a large set's load, and each time stopped every
-    other thread, the one that answers requests included, for as long as it took: a third of a second for 10,000 routes.
-    What garbage there is waits until the collector runs again.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _check_keys(parsed: ParsedSet, sources: Mapping[str, bytes]) -> None:

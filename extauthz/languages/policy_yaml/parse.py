@@ -104,9 +104,11 @@ def parse_policy_set(
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Pauses the cyclic garbage collector, which would walk the growing tree again and again: half of the time.
+    """Pauses the cyclic garbage collector, which would walk the growing tree again and again.
 
-    A tree of values has no cycles of its own; reference counts free it as before.
+    That took half of a large set's load, and each time stopped every other thread, the one that answers requests
+    included: for a third of a second with 10,000 routes. A tree of values has no cycles of its own; reference counts
+    free it as before.
     """
     was_enabled = gc.isenabled()
     gc.disable()
