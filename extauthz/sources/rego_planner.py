@@ -140,7 +140,7 @@ def opa_planner(binary: str | None = None) -> Callable[[Sequence[Module], Sequen
     """
     found = shutil.which(binary or "opa")
     if found is None:
-        raise EnvironmentUnfitError(f"{binary or 'opa'}: no such program: install OPA, or name it with --opa-binary")
+        raise EnvironmentUnfitError(f"{binary or 'opa'}: no such program: install OPA, or put it on the PATH")
 
     def plan(modules: Sequence[Module], entry_points: Sequence[str]) -> object:
         return _plan_with_opa(found, modules, entry_points)
