@@ -22,35 +22,37 @@ NOT_IMPLIED_METHODS = frozenset({"CONNECT", "TRACE"})
 class Owner(Generic[T]):
     """The routes of one host and path pattern, by method."""
 
-    __slots__ = ("_any_method", "_by_method")
+    __slots__ = ("any_method", "by_method")
 
     def __init__(self) -> None:
-        self._by_method: dict[str, T] = {}
-        self._any_method: T | None = None
+        self.by_method: dict[str, T] = {}
+        self.any_method: T | None = None
 
     def add(self, methods: frozenset[str] | None, value: T) -> None:
         if methods is None:
-            self._any_method = value
+            self.any_method = value
             return
         for method in methods:
-            self._by_method[method] = value
+            self.by_method[method] = value
         if "GET" in methods:
-            self._by_method["HEAD"] = value
+            self.by_method["HEAD"] = value
 
     def for_method(self, method: str) -> T | None:
         """The route for a method (case-sensitive, RFC 9110 section 9.1); GET serves HEAD."""
-        value = self._by_method.get(method)
+        value = self.by_method.get(method)
         if value is None and method not in NOT_IMPLIED_METHODS:
-            return self._any_method
+            return self.any_method
         return value
 
 
-class _Node(Generic[T]):
+class Node(Generic[T]):
+    """What may follow a path up to here."""
+
     __slots__ = ("here", "literal", "rest", "variable")
 
     def __init__(self) -> None:
-        self.literal: dict[str, _Node[T]] = {}
-        self.variable: _Node[T] | None = None
+        self.literal: dict[str, Node[T]] = {}
+        self.variable: Node[T] | None = None
         self.rest: Owner[T] | None = None
         self.here: Owner[T] | None = None
 
@@ -58,44 +60,46 @@ class _Node(Generic[T]):
 class RouteTable(Generic[T]):
     """Finds the owner of a canonical host and path. Values are whatever the caller compiled a route to."""
 
-    __slots__ = ("_any_host", "_exact", "_suffix")
+    __slots__ = ("any_host", "exact", "suffix")
 
     def __init__(self, routes: Iterable[tuple[Route, T]]) -> None:
-        self._exact: dict[str, _Node[T]] = {}
-        self._suffix: dict[str, _Node[T]] = {}
-        self._any_host: _Node[T] = _Node()
+        self.exact: dict[str, Node[T]] = {}
+        """The tries of paths, by host."""
+        self.suffix: dict[str, Node[T]] = {}
+        """By what follows `*.`."""
+        self.any_host: Node[T] = Node()
         for route, value in routes:
             self._owner(route).add(route.methods, value)
 
     def find(self, host: str, segments: Segments) -> tuple[Owner[T], Segments] | None:
         """The owner and what its pattern's variables captured, from left to right; None when nobody owns it."""
-        exact = self._exact.get(host)
+        exact = self.exact.get(host)
         if exact is not None:
             found = _walk(exact, segments, 0, ())
             if found is not None:
                 return found
-        if self._suffix:
+        if self.suffix:
             dot = host.find(".")
             while dot >= 0:
-                node = self._suffix.get(host[dot + 1 :])
+                node = self.suffix.get(host[dot + 1 :])
                 found = _walk(node, segments, 0, ()) if node is not None else None
                 if found is not None:
                     return found
                 dot = host.find(".", dot + 1)
-        return _walk(self._any_host, segments, 0, ())
+        return _walk(self.any_host, segments, 0, ())
 
-    def _root(self, host: HostPattern | None) -> _Node[T]:
+    def _root(self, host: HostPattern | None) -> Node[T]:
         if host is None:
-            return self._any_host
-        return (self._suffix if host.suffix else self._exact).setdefault(host.host, _Node())
+            return self.any_host
+        return (self.suffix if host.suffix else self.exact).setdefault(host.host, Node())
 
     def _owner(self, route: Route) -> Owner[T]:
         node = self._root(route.host)
         for segment in route.path.segments:
             if isinstance(segment, LiteralSegment):
-                node = node.literal.setdefault(segment.text, _Node())
+                node = node.literal.setdefault(segment.text, Node())
             elif isinstance(segment, VariableSegment):
-                node.variable = node.variable or _Node()
+                node.variable = node.variable or Node()
                 node = node.variable
             else:
                 node.rest = node.rest or Owner()
@@ -104,7 +108,7 @@ class RouteTable(Generic[T]):
         return node.here
 
 
-def _walk(node: _Node[T], segments: Segments, depth: int, captured: Segments) -> tuple[Owner[T], Segments] | None:
+def _walk(node: Node[T], segments: Segments, depth: int, captured: Segments) -> tuple[Owner[T], Segments] | None:
     """Depth first, most specific first; at most every node of the trie is visited, and never more than its depth."""
     if depth == len(segments):
         if node.here is not None:

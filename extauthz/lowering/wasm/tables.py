@@ -6,14 +6,13 @@ The order in which the authorizer looks is in the tables, so nothing here compar
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from extauthz.lowering.wasm.answers import encoded
 from extauthz.lowering.wasm.data import Data
 from extauthz.lowering.wasm.runtime.layout import Authenticate, Configured
-from extauthz.model.policy import Authentication, LiteralSegment, Route, VariableSegment
+from extauthz.model.policy import Authentication, Route
 from extauthz.pdp.cross_origin import readable_headers
-from extauthz.pdp.routes import Owner
+from extauthz.pdp.routes import Node, Owner, RouteTable
 
 _AUTHENTICATE = {
     Authentication.REQUIRED: Authenticate.REQUIRED,
@@ -22,50 +21,35 @@ _AUTHENTICATE = {
 }
 
 
-@dataclass(slots=True)
-class _Owner:
-    """The routes of one host and path pattern."""
-
-    routes: list[Route] = field(default_factory=list)
-
-    def write(self, data: Data, records: Mapping[str, int]) -> int:
-        by_method: Owner[Route] = Owner()
-        methods: set[str] = set()
-        for route in self.routes:
-            by_method.add(route.methods, route)
-            methods |= route.methods or frozenset()
-        methods |= {"HEAD"} if "GET" in methods else set()
-        serving = {method: by_method.for_method(method) for method in methods}
-        named = {method: records[route.name] for method, route in serving.items() if route is not None}
-        others = [route for route in self.routes if route.methods is None]
-        answers_preflights = any(route.cors_origins for route in self.routes)
-        any_method = records[others[-1].name] if others else 0
-        return data.numbers((data.table(named), any_method, int(answers_preflights)))
+def _write_owner(owner: Owner[Route] | None, data: Data, records: Mapping[str, int]) -> int:
+    if owner is None:
+        return 0
+    named = {method: records[route.name] for method, route in owner.by_method.items()}
+    others = [] if owner.any_method is None else [owner.any_method]
+    any_method = records[others[0].name] if others else 0
+    answers_preflights = any(route.cors_origins for route in (*owner.by_method.values(), *others))
+    return data.numbers((data.table(named), any_method, int(answers_preflights)))
 
 
-@dataclass(slots=True)
-class _Node:
-    here: _Owner | None = None
-    rest: _Owner | None = None
-    variable: _Node | None = None
-    literal: dict[str, _Node] = field(default_factory=dict)
-
-    def nodes(self) -> int:
-        """How many there are from here on."""
-        below = [*self.literal.values(), *([self.variable] if self.variable else [])]
-        return 1 + sum(node.nodes() for node in below)
-
-    def write(self, data: Data, records: Mapping[str, int]) -> int:
-        """The address of the node, which is even: the runtime marks nodes of variables."""
-        literal = {text: node.write(data, records) for text, node in self.literal.items()}
-        return data.numbers(
-            (
-                self.here.write(data, records) if self.here else 0,
-                self.rest.write(data, records) if self.rest else 0,
-                self.variable.write(data, records) if self.variable else 0,
-                data.table(literal) if literal else 0,
-            )
+def _write_node(node: Node[Route] | None, data: Data, records: Mapping[str, int]) -> int:
+    """The address of the node, which is even: the runtime marks nodes of variables."""
+    if node is None:
+        return 0
+    literal = {text: _write_node(below, data, records) for text, below in node.literal.items()}
+    return data.numbers(
+        (
+            _write_owner(node.here, data, records),
+            _write_owner(node.rest, data, records),
+            _write_node(node.variable, data, records),
+            data.table(literal) if literal else 0,
         )
+    )
+
+
+def _count(node: Node[Route]) -> int:
+    """How many nodes there are from here on."""
+    below = [*node.literal.values(), *([node.variable] if node.variable else [])]
+    return 1 + sum(map(_count, below))
 
 
 def route_record(data: Data, route: Route, functions: Sequence[int]) -> int:
@@ -91,37 +75,15 @@ def readers_table(data: Data, routes: Iterable[Route]) -> int:
 
 def route_tables(data: Data, routes: Iterable[Route], records: Mapping[str, int]) -> Mapping[Configured, int]:
     """The tries of all hosts; `records` are the routes', by name."""
-    exact: dict[str, _Node] = {}
-    suffixes: dict[str, _Node] = {}
-    any_host = _Node()
-    for route in routes:
-        if route.host is None:
-            root = any_host
-        else:
-            root = (suffixes if route.host.suffix else exact).setdefault(route.host.host, _Node())
-        _owner_below(root, route).routes.append(route)
-    roots = [*exact.values(), *suffixes.values(), any_host]
+    table = RouteTable((route, route) for route in routes)
+    roots = [*table.exact.values(), *table.suffix.values(), table.any_host]
     return {
-        Configured.EXACT_HOSTS: _hosts(data, exact, records),
-        Configured.SUFFIX_HOSTS: _hosts(data, suffixes, records),
-        Configured.ANY_HOST: any_host.write(data, records),
-        Configured.NODE_COUNT: sum(root.nodes() for root in roots),
+        Configured.EXACT_HOSTS: _hosts(table.exact, data, records),
+        Configured.SUFFIX_HOSTS: _hosts(table.suffix, data, records),
+        Configured.ANY_HOST: _write_node(table.any_host, data, records),
+        Configured.NODE_COUNT: sum(map(_count, roots)),
     }
 
 
-def _hosts(data: Data, roots: Mapping[str, _Node], records: Mapping[str, int]) -> int:
-    return data.table({host: node.write(data, records) for host, node in roots.items()}) if roots else 0
-
-
-def _owner_below(node: _Node, route: Route) -> _Owner:
-    for segment in route.path.segments:
-        if isinstance(segment, LiteralSegment):
-            node = node.literal.setdefault(segment.text, _Node())
-        elif isinstance(segment, VariableSegment):
-            node.variable = node.variable or _Node()
-            node = node.variable
-        else:
-            node.rest = node.rest or _Owner()
-            return node.rest
-    node.here = node.here or _Owner()
-    return node.here
+def _hosts(roots: Mapping[str, Node[Route]], data: Data, records: Mapping[str, int]) -> int:
+    return data.table({host: _write_node(node, data, records) for host, node in roots.items()}) if roots else 0
