@@ -7,24 +7,22 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from extauthz import __version__
 from extauthz.app.certificate import Certificate
 from extauthz.app.decision_log import open_sink, report_log_failure
 from extauthz.app.key_sets import FetchedKeySets
+from extauthz.app.lifecycle import Lifecycle
 from extauthz.app.listening import credential_files, open_sockets, open_transport
 from extauthz.app.private_listener import admin_credential_files, open_private_listener, probe_url
 from extauthz.app.serving import Server, serving
 from extauthz.check.opa_policy import DECISION, DROP, MASK, OpaPolicy
 from extauthz.errors import ConfigurationError, ExtAuthzError
-from extauthz.lowering.address import Address
 from extauthz.model.policy import PathSettings, PolicySet, ResponseSettings
 from extauthz.server.check_method import CHECK_PATH
-from extauthz.server.health import Health
 from extauthz.server.log_collector import LogCollector
 from extauthz.server.messages import Start
 from extauthz.server.opa_check import OpaLimits
@@ -51,7 +49,7 @@ _NAME: Final = "opa"
 """What probes and metrics call the policy."""
 
 
-class OpaService:
+class OpaService(Lifecycle):
     """As `Service`, by OPA's configuration: `async with OpaService(settings) as service: ...`.
 
     Raises:
@@ -72,29 +70,13 @@ class OpaService:
             sys.stderr, log_format=LogFormat(settings.log_format), level=LogLevel(settings.log_level)
         )
         self._keys = FetchedKeySets(self._logger, state=settings.state, on_change=self._announce_keys)
-        self._status = ServiceStatus(read_key_sets=self._keys.status, engine_is_left_alone=lambda: False)
+        status = ServiceStatus(read_key_sets=self._keys.status, engine_is_left_alone=lambda: False)
+        super().__init__(status, settings.admin)
         bounds = self._config.buckets if self._config.performance_metrics else None
         self._metrics = ServiceMetrics(
             self._status, clock=time.time, tally=self._read_tally, refresh=self._refresh_tally, plugin_bounds=bounds
         )
-        self._health = Health(lambda: self._status.is_ready)
         self._files = self._open_files()
-        self._supervisor: Supervisor | None = None
-        self._running: AbstractAsyncContextManager[None] | None = None
-        self.addresses: tuple[Address, ...] = ()
-        """Where calls are answered; port 0 has become what the system chose."""
-        self.admin_address: Address = settings.admin
-
-    async def __aenter__(self) -> Self:
-        self._running = self._run()
-        await self._running.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._running is not None:
-            await self._running.__aexit__(kind, error, traceback)
 
     def reload(self) -> None:
         """Load the files as they are now, even if some went missing."""
@@ -109,13 +91,6 @@ class OpaService:
             f"extauthz {__version__} serving {served} at {', '.join(map(str, self.addresses))}; "
             f"probes at {probe_url(self._settings, self.admin_address)}"
         )
-
-    def report_not_ready(self) -> None:
-        """From now on probes and health checks say that no new requests should be sent; they are still answered."""
-        self._status.is_draining = True
-        self._health.announce()
-        if self._supervisor is not None:
-            self._supervisor.report_not_ready()
 
     # --- Running ---------------------------------------------------------------------------------------------------
 

@@ -6,24 +6,21 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from types import TracebackType
-from typing import Self
 
 from extauthz.app.certificate import Certificate
 from extauthz.app.decision_log import decision_log_form, open_collector, open_decision_log
 from extauthz.app.key_sets import FetchedKeySets
+from extauthz.app.lifecycle import Lifecycle
 from extauthz.app.listening import credential_files, open_sockets, open_transport
 from extauthz.app.private_listener import admin_credential_files, open_private_listener, probe_url
 from extauthz.app.recording import open_record_collector, open_recorder, report_lost
 from extauthz.app.serving import Server, serving
 from extauthz.errors import ExtAuthzError
-from extauthz.lowering.address import Address
 from extauthz.model.policy import PolicySet
 from extauthz.server.check_method import CHECK_PATH, CheckLimits
 from extauthz.server.decider import Decider, DeciderSettings
-from extauthz.server.health import Health
 from extauthz.server.http_server import HttpServer
 from extauthz.server.log_collector import LogCollector
 from extauthz.server.messages import Start
@@ -44,7 +41,7 @@ from extauthz.telemetry.tracing import open_tracer, report_trouble
 from extauthz.tls import CredentialFiles, Credentials
 
 
-class Service:
+class Service(Lifecycle):
     """The whole service in one event loop: `async with Service(settings) as service: ...`.
 
     Entering it loads the policy and listens; leaving it drains.
@@ -61,31 +58,13 @@ class Service:
         self._logger = logger or build_logger(
             sys.stderr, log_format=LogFormat(settings.log_format), level=LogLevel(settings.log_level)
         )
-        self._status = ServiceStatus(
+        status = ServiceStatus(
             read_key_sets=self._read_key_sets, engine_is_left_alone=lambda: self._read_tally().engine_left_alone > 0
         )
+        super().__init__(status, settings.admin)
         self._metrics = ServiceMetrics(
             self._status, clock=time.time, tally=self._read_tally, refresh=self._refresh_tally
         )
-        self._health = Health(lambda: self._status.is_ready)
-        """Where calls are answered in this process."""
-        self._supervisor: Supervisor | None = None
-        """Where worker processes answer."""
-        self._running: AbstractAsyncContextManager[None] | None = None
-        self.addresses: tuple[Address, ...] = ()
-        """Where calls are answered; port 0 has become what the system chose."""
-        self.admin_address: Address = settings.admin
-
-    async def __aenter__(self) -> Self:
-        self._running = self._run()
-        await self._running.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._running is not None:
-            await self._running.__aexit__(kind, error, traceback)
 
     @property
     def policy_set(self) -> PolicySet:
@@ -102,13 +81,6 @@ class Service:
     def probe(self) -> str:
         """Where to ask whether it is ready."""
         return probe_url(self._settings, self.admin_address)
-
-    def report_not_ready(self) -> None:
-        """From now on probes and health checks say that no new requests should be sent; they are still answered."""
-        self._status.is_draining = True
-        self._health.announce()
-        if self._supervisor is not None:
-            self._supervisor.report_not_ready()
 
     # --- Running ---------------------------------------------------------------------------------------------------
 
